@@ -1,0 +1,40 @@
+"""Members of a container, and the facts that every container has. Nothing is extracted by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from imgtool.model.facts import Facts
+from imgtool.sources.base import Source
+
+Role = Literal["disk", "descriptor", "manifest", "certificate", "config", "layer", "content", "file"]
+
+
+class Member(NamedTuple):
+    """One member: `name` as stored, `size` in bytes where the container says it.
+
+    `source` gives its bytes where they lie in the container as they are; `stream` yields them where they
+    must be decoded (the caller bounds how much it takes). At most one of the two is there; neither for
+    a member without bytes (a folder, a link).
+    """
+
+    name: str
+    size: int | None
+    role: Role = "file"
+    offset: int | None = None
+    kind: str = "file"
+    source: Callable[[], Source] | None = None
+    stream: Callable[[], Iterator[bytes]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFacts(Facts):
+    """Facts of a container. `disk_format` where the container itself says what its disks are."""
+
+    HIDDEN = frozenset({"members", "disk_format"})
+
+    members: tuple[Member, ...] = ()
+    members_total: int = 0
+    disk_format: str | None = None

@@ -1,0 +1,56 @@
+"""What a registry table is made of: entries of formats, volumes and containers, with their signatures.
+
+Plain data: an entry names its reader and checks as "module:function" text and imports nothing of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["format", "container", "table", "filesystem", "kernel", "ramdisk"]
+
+
+class Signature(NamedTuple):
+    """A mark in the bytes. `offset` counts from the head, or from the end where negative.
+
+    A signature with a `probe` ("module:function" over `Windows`) holds only when that says so too; one
+    with an empty magic is asked only when the head begins like text (`gate="text"`).
+    """
+
+    magic: bytes
+    offset: int = 0
+    probe: str | None = None
+    gate: Literal["", "text"] = ""
+
+
+class Entry(NamedTuple):
+    """One row of a registry. `rank`: of several matches the lowest is what the report calls the file."""
+
+    name: str
+    title: str
+    family: str
+    kind: Kind
+    signatures: tuple[Signature, ...]
+    reader: str
+    checks: str | None = None
+    rank: int = 50
+    qemu: str | None = None
+    glance: str | None = None
+    aliases: tuple[str, ...] = ()
+    abilities: tuple[str, ...] = ("detect", "read", "check")
+
+
+class Windows(NamedTuple):
+    """Head and tail of a source, and its size in bytes. `tail` ends where the source ends."""
+
+    head: bytes
+    tail: bytes
+    size: int
+
+
+class Match(NamedTuple):
+    """A signature that holds; `offset` is absolute, in bytes."""
+
+    entry: Entry
+    signature: Signature
+    offset: int

@@ -1,0 +1,151 @@
+"""The library calls: `imgtool.inspect` and `imgtool.checksum`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import IO
+
+from imgtool.errors import InputError
+from imgtool.findings.core import SEVERITIES, Finding
+from imgtool.ingest.digests import algorithm, parse_expected
+from imgtool.ingest.pump import CHUNK, Progress, Pump, digest_source, digest_stream
+from imgtool.inspection.checks.general import changed_while_read, digest_differs
+from imgtool.inspection.conductor import examine
+from imgtool.inspection.options import Options
+from imgtool.inspection.streams import examine_stream
+from imgtool.inspection.subject import ExpectedDigest
+from imgtool.limits import DEFAULT, Limits
+from imgtool.model.report import Report
+from imgtool.sources.base import Source
+from imgtool.sources.file import FileSource, open_file
+
+#: A path, or a binary file object.
+Input = str | os.PathLike[str] | IO[bytes]
+
+
+def inspect(
+    path_or_fileobj: Input,
+    checksums: Iterable[str] = ("sha256",),
+    *,
+    expect: Iterable[str] = (),
+    depth: int = DEFAULT.depth,
+    structures: bool = False,
+    device: bool = False,
+    limits: Limits = DEFAULT,
+    progress: Progress | None = None,
+    on_facts: Callable[[Report], None] | None = None,
+) -> Report:
+    """The report of an image: what it really is, its virtual size in bytes, what is inside, what is wrong.
+
+    `path_or_fileobj`: a path, or a binary file object; one that cannot seek is read once, as a stream.
+    `checksums`: digests of the whole file to compute; `()` reads headers only. `expect`: digests as
+    "ALG:HEX" that the file must have (a finding where it has not). `depth`: nesting of containers that is
+    looked into, 0 for this file's own headers. `on_facts` is called with the report before the digests are
+    computed, since those can take long. `progress` is told the bytes that went by.
+
+    Whatever is in the file, a Report comes back. Raises NotFoundError, NotRegularError or InputError when
+    the input cannot be read, UsageError for an unknown digest.
+    """
+    expected = tuple(parse_expected(text) for text in expect)
+    wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
+    options = Options(limits, depth, structures, whole=bool(wanted))
+    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not _seekable(path_or_fileobj):
+        return _inspect_stream(path_or_fileobj, wanted, expected, options, progress)
+    with open_input(path_or_fileobj, device) as source:
+        report = examine(source, source.name, options)
+        if on_facts is not None:
+            on_facts(report)
+        sums = digest_source(source, wanted, progress) if wanted else {}
+        return _finish(report, source, sums, expected, limits)
+
+
+def checksum(
+    path_or_fileobj: Input,
+    algorithms: Iterable[str] = ("sha256",),
+    *,
+    device: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """Hex digests of all bytes of a file (or stream), by algorithm, in one pass.
+
+    Raises UsageError for an unknown algorithm, InputError when the input cannot be read.
+    """
+    names = tuple(algorithm(name) for name in algorithms)
+    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not _seekable(path_or_fileobj):
+        pump = Pump(names)
+        with pump:
+            digest_stream(stream_chunks(path_or_fileobj), pump, lambda chunk: None, progress)
+        return pump.hexdigests()
+    with open_input(path_or_fileobj, device) as source:
+        return digest_source(source, names, progress)
+
+
+def open_input(path_or_fileobj: Input, device: bool = False) -> Source:
+    """A path or a seekable binary file object as a Source. Raises InputError."""
+    if isinstance(path_or_fileobj, (str, os.PathLike)):
+        return open_file(os.fspath(path_or_fileobj), device)
+    from imgtool.sources.fileobj import FileObjectSource
+
+    return FileObjectSource(path_or_fileobj, _stream_name(path_or_fileobj))
+
+
+def stream_chunks(stream: IO[bytes]) -> Iterator[memoryview]:
+    """The bytes of a stream in chunks; each is valid until the next one is asked for."""
+    buffer = memoryview(bytearray(CHUNK))
+    fill: Callable[[memoryview], int | None] | None = getattr(stream, "readinto", None)
+    try:
+        if fill is None:
+            while part := stream.read(CHUNK):
+                yield memoryview(part)
+            return
+        while count := fill(buffer):
+            yield buffer[:count]
+    except OSError as error:
+        raise InputError(f"{_stream_name(stream)}: cannot read: {error.strerror}") from error
+
+
+def _inspect_stream(
+    stream: IO[bytes],
+    wanted: tuple[str, ...],
+    expected: tuple[tuple[str, str], ...],
+    options: Options,
+    progress: Progress | None,
+) -> Report:
+    name = _stream_name(stream)
+    done = examine_stream(stream_chunks(stream), name, options, examine, digests=wanted, progress=progress)
+    return _finish(done.report, None, dict(done.digests), expected, options.limits)
+
+
+def _finish(
+    report: Report,
+    source: Source | None,
+    sums: dict[str, str],
+    expected: tuple[tuple[str, str], ...],
+    limits: Limits,
+) -> Report:
+    found: list[Finding] = []
+    for name, digits in expected:
+        found.extend(digest_differs(ExpectedDigest(name, digits, sums[name]), limits))
+    if isinstance(source, FileSource):
+        found.extend(changed_while_read(source.changed(), limits))
+    if not found and not sums:
+        return report
+    findings = tuple(sorted((*report.findings, *found), key=lambda one: SEVERITIES.index(one.severity)))
+    return replace(report, checksums=sums, findings=findings)
+
+
+def _seekable(stream: IO[bytes]) -> bool:
+    try:
+        return stream.seekable()
+    except (AttributeError, OSError):
+        return False
+
+
+def _stream_name(stream: IO[bytes]) -> str:
+    if stream is sys.stdin.buffer:
+        return "-"
+    name = getattr(stream, "name", None)
+    return name if isinstance(name, str) else "<stream>"

@@ -1,0 +1,301 @@
+"""The rules of any image (IMG). Cost of each: what the conductor has seen anyway; nothing is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imgtool.findings.core import Finding, rule
+from imgtool.inspection.subject import ExpectedDigest, Failure, Subject
+from imgtool.limits import Limits
+from imgtool.model.values import Problem, ProblemKind, Reference
+from imgtool.units import SECTOR
+
+#: Pairs of facets that go together by design; any other pair of formats is a polyglot.
+BENIGN_PAIRS: frozenset[frozenset[str]] = frozenset()
+
+
+@rule("IMG001", "several-formats", "error")
+def several_formats(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """The content is more than one disk format or container at once.
+
+    What it checks: the marks of at least two formats hold, and their pair is not one that goes together
+    by design (an ISO image with a partition table is fine).
+
+    Why it matters: one program inspects one format, another boots the other: what was checked is not what
+    runs (CVE-2024-32498 and its kin).
+
+    What to do: find out what the file is meant to be, and convert it to a fresh image naming the source
+    format (`-f`) explicitly.
+    """
+    names = [reading.entry.name for reading in subject.readings if reading.entry.name != "raw"]
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
+            if frozenset((first, second)) not in BENIGN_PAIRS:
+                yield several_formats.at(f"the content is {first} and also {second}")
+
+
+def _of_kind(subject: Subject, kind: ProblemKind) -> Iterator[Problem]:
+    return (problem for problem in subject.problems if problem.kind == kind)
+
+
+@rule("IMG002", "structure-truncated", "error")
+def structure_truncated(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """A structure that the image refers to lies past the end of the file.
+
+    What it checks: every header, table and string that the reader needs is there in full.
+
+    Why it matters: the file was cut, most often by a download or copy that ended early.
+
+    What to do: fetch the image again and compare its size and checksum with the publisher's.
+    """
+    for problem in _of_kind(subject, "truncated"):
+        yield structure_truncated.at(
+            problem.message, field=problem.what, offset=problem.offset, length=problem.length
+        )
+
+
+@rule("IMG003", "structure-malformed", "error")
+def structure_malformed(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """A structure of the image does not hold what its format says.
+
+    What it checks: every header, table and string that the reader parses has the form its specification
+    gives it.
+
+    Why it matters: programs differ in what they make of malformed structures; some crash, some guess.
+
+    What to do: take a fresh copy of the image, or convert it again from its source.
+    """
+    for problem in _of_kind(subject, "malformed"):
+        yield structure_malformed.at(
+            problem.message, field=problem.what, offset=problem.offset, length=problem.length
+        )
+
+
+@rule("IMG004", "broken-format", "error")
+def broken_format(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """The mark of a format is there and the rest of it cannot be read.
+
+    What it checks: a file with a known magic (or a second signature of the format) can be read as that
+    format.
+
+    Why it matters: some programs would take such a file for raw bytes, others for the format: the same
+    file with two verdicts.
+
+    What to do: fetch the image again; if it really is raw data that looks like this by chance, wrap it in
+    a format (`qemu-img convert -f raw -O qcow2`).
+    """
+    for reading in subject.readings:
+        if reading.facts.broken:
+            message = f"{reading.entry.name}: the mark at {reading.offset} is there, the rest cannot be read"
+            yield broken_format.at(message, offset=reading.offset)
+
+
+@rule("IMG005", "empty-file", "error")
+def empty_file(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """The file has no bytes.
+
+    What it checks: the size is not 0.
+
+    Why it matters: an empty file is never an image; it is what a failed download or export leaves.
+
+    What to do: make or fetch the image again.
+    """
+    if subject.size == 0:
+        yield empty_file.at("the file is empty", offset=0, length=0)
+
+
+@rule("IMG007", "not-read-from-stream", "note")
+def not_read_from_stream(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """A structure lay in a part of the stream that was not kept.
+
+    What it checks: when the image comes from a pipe or out of a compressed wrapper, only its head, its
+    tail and what the head refers to further on are kept; this names what was not.
+
+    Why it matters: facts and checks that need that structure are missing from the report.
+
+    What to do: inspect the file itself instead of a stream.
+    """
+    for problem in _of_kind(subject, "not-read"):
+        yield not_read_from_stream.at(
+            problem.message, field=problem.what, offset=problem.offset, length=problem.length
+        )
+
+
+@rule("IMG008", "not-whole-sectors", "warning")
+def not_whole_sectors(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """The virtual disk does not end on a sector.
+
+    What it checks: the virtual size of a disk format is a multiple of 512.
+
+    Why it matters: virtual disks are read in sectors; programs round the rest up or cut it off.
+
+    What to do: `qemu-img resize` (or `truncate` for a raw file) to whole sectors.
+    """
+    size, facts = subject.primary.facts.virtual_size, subject.primary.facts
+    if size is not None and size % SECTOR and facts.format not in ("aki", "ari"):
+        yield not_whole_sectors.at(f"the virtual size of {size} bytes is not a multiple of {SECTOR}")
+
+
+@rule("IMG101", "external-reference", "error")
+def external_reference(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """The image refers to something outside the file.
+
+    What it checks: backing files, data files, extents, parents, change-tracking paths: anything a program
+    would open because the image names it.
+
+    Why it matters: whoever opens the image reads that file with his own rights; hosts have been read out
+    this way (CVE-2015-5163, CVE-2022-47951, CVE-2024-32498). It also does not work anywhere else.
+
+    What to do: make it self-contained: `qemu-img convert` it where its references are, or
+    `qemu-img rebase -b ""`.
+    """
+    for reference in subject.references:
+        yield external_reference.at(
+            f"{reference.kind}: {reference.value!r}",
+            field=reference.kind,
+            offset=reference.offset,
+            length=reference.length,
+        )
+
+
+@rule("IMG102", "unsafe-reference", "error")
+def unsafe_reference(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """A reference could lead anywhere.
+
+    What it checks: a reference that is an absolute path, has `..`, a backslash, a drive letter, a NUL or
+    control characters, or begins like a protocol (`json:`, `nbd:`, `file:` …), judged as it stands and as
+    a C program would read it, up to its first NUL.
+
+    Why it matters: such names reach files and servers that have nothing to do with the image
+    (CVE-2024-4467).
+
+    What to do: do not open the image with anything that follows references; make it self-contained
+    where it was made.
+    """
+    for reference in subject.references:
+        reason = reference_fault(reference)
+        if reason:
+            yield unsafe_reference.at(
+                f"{reference.kind} {reference.value!r}: {reason}",
+                field=reference.kind,
+                offset=reference.offset,
+                length=reference.length,
+            )
+
+
+def reference_fault(reference: Reference) -> str | None:
+    """Why a reference could lead anywhere; None for a plain relative name."""
+    value = reference.value
+    for form in dict.fromkeys((value, value.partition("\0")[0])):
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in form):
+            return "control characters"
+        if form.startswith(("/", "\\")):
+            return "an absolute path"
+        if "\\" in form:
+            return "a backslash"
+        if ".." in form.split("/"):
+            return "leaves its folder by `..`"
+        head, colon, _ = form.partition(":")
+        if colon and "/" not in head and head:
+            return "a drive" if len(head) == 1 and head.isalpha() else f"a protocol ({head}:)"
+    return None
+
+
+@rule("IMG201", "over-a-cap", "error")
+def over_a_cap(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """A size or count in the image is over the cap that keeps reading it bounded.
+
+    What it checks: no structure asks for more bytes or entries than its named cap in `limits`.
+
+    Why it matters: a reader that trusts such a number runs out of memory or time (CVE-2014-0222,
+    CVE-2015-5162).
+
+    What to do: if the image is sound, convert it where it was made; no usual tool writes such numbers.
+    """
+    for problem in _of_kind(subject, "cap"):
+        yield over_a_cap.at(problem.message, field=problem.what, offset=problem.offset, length=problem.length)
+
+
+@rule("IMG202", "nested-too-deep", "warning")
+def nested_too_deep(subject: Subject, limits: Limits) -> Iterator[Finding]:
+    """Containers are nested deeper than is looked into.
+
+    What it checks: members of containers are opened down to a depth (4 unless `--depth` says more).
+
+    Why it matters: what lies deeper was not seen, and nesting without need hides things.
+
+    What to do: unpack the outer layers, or raise `--depth`.
+    """
+    if subject.too_deep:
+        yield nested_too_deep.at("its members were not looked into: the depth limit is reached")
+
+
+@rule("IMG006", "changed-while-read", "error")
+def changed_while_read(what: str | None, limits: Limits) -> Iterator[Finding]:
+    """The file changed while it was read.
+
+    What it checks: size and modification time are the same before and after.
+
+    Why it matters: the report and the checksum may describe a file that never existed as a whole.
+
+    What to do: stop what writes to it (a running guest, an unfinished copy) and inspect it again.
+    """
+    if what:
+        yield changed_while_read.at(f"its {what} changed while it was read")
+
+
+@rule("IMG301", "digest-differs", "error")
+def digest_differs(digest: ExpectedDigest, limits: Limits) -> Iterator[Finding]:
+    """The digest is not the expected one.
+
+    What it checks: the digest of the file equals the one given by `--expect`.
+
+    Why it matters: the file is not the one that was published: damaged, outdated or replaced.
+
+    What to do: fetch the image again, and check where the expected digest comes from.
+    """
+    if digest.expected != digest.actual:
+        yield digest_differs.at(f"{digest.algorithm} is {digest.actual}, expected {digest.expected}")
+
+
+@rule("IMG901", "reader-failed", "error")
+def reader_failed(failure: Failure, limits: Limits) -> Iterator[Finding]:
+    """The reader of a format failed in a way that it should not.
+
+    What it checks: no reader ends with an unexpected error.
+
+    Why it matters: the image was not understood, so nothing said about it can be relied on; it is
+    rejected. This is a bug in imgtool.
+
+    What to do: report it with the image (or its first mebibyte).
+    """
+    yield reader_failed.at(f"{failure.where}: {failure.error}")
+
+
+@rule("IMG902", "rule-failed", "error")
+def rule_failed(failure: Failure, limits: Limits) -> Iterator[Finding]:
+    """A check failed in a way that it should not.
+
+    What it checks: no rule ends with an unexpected error.
+
+    Why it matters: what the rule looks for may be there; the image is rejected. This is a bug in imgtool.
+
+    What to do: report it with the image (or its first mebibyte).
+    """
+    yield rule_failed.at(f"{failure.where}: {failure.error}")
+
+
+#: Rules over a Subject; the others are asked by the conductor where their matter arises.
+RULES = (
+    several_formats,
+    structure_truncated,
+    structure_malformed,
+    broken_format,
+    empty_file,
+    not_read_from_stream,
+    not_whole_sectors,
+    external_reference,
+    unsafe_reference,
+    over_a_cap,
+    nested_too_deep,
+)

@@ -1,0 +1,197 @@
+"""The conductor: detect → read → look inside → findings, over any Source.
+
+It knows no format: the registries name the readers and the rules. Nothing here raises for what is in an
+image; InputError passes where the bytes cannot be read at all.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from imgtool.containers import CONTAINERS
+from imgtool.containers.member import ContainerFacts
+from imgtool.detect.match import Index, build_index, matches, resolve
+from imgtool.detect.registry import Match, Windows
+from imgtool.findings.core import SEVERITIES, Finding
+from imgtool.formats import FORMATS, RAW
+from imgtool.inspection.checks.general import RULES, reader_failed, rule_failed
+from imgtool.inspection.compose import compose, facet_names
+from imgtool.inspection.guard import guarded_read, guarded_rules, guarded_survey
+from imgtool.inspection.members import embedded_members, member_report
+from imgtool.inspection.options import Budget, Options
+from imgtool.inspection.subject import Failure, Reading, Subject
+from imgtool.limits import Limits
+from imgtool.model.facts import Facts
+from imgtool.model.report import Report
+from imgtool.model.values import Facet, Structure
+from imgtool.sources.base import Source
+from imgtool.sources.memory import Peeked, Window
+from imgtool.structs.view import View
+from imgtool.volumes import VOLUMES
+from imgtool.volumes.survey import Survey
+
+#: Kinds of entries whose readers are asked for the whole source.
+_WHOLE = frozenset({"format", "container", "kernel", "ramdisk"})
+
+
+@lru_cache(maxsize=1)
+def signature_index() -> Index:
+    """All signatures of the three registries."""
+    return build_index((*FORMATS, *CONTAINERS, *VOLUMES))
+
+
+def examine(
+    source: Source,
+    path: str,
+    options: Options,
+    *,
+    streamed: bool = False,
+    level: int = 0,
+    budget: Budget | None = None,
+) -> Report:
+    """The report of `source`, without digests. `level` counts the containers around it."""
+    limits = options.limits
+    budget = budget or Budget(limits)
+    peeked = Peeked(source, limits.head, limits.tail)
+    found = tuple(matches(Windows(peeked.head, peeked.tail, peeked.size), signature_index()))
+    failures: list[Failure] = []
+    views: list[View] = []
+    readings = _readings(found, peeked, limits, views, failures)
+    primary = readings[0] if readings else _raw(peeked, limits, views)
+    survey = _survey(primary, peeked, options, views, failures)
+    members, too_deep = _members(primary, peeked, options, level, budget)
+    facets = _facets(readings, primary, found, survey, peeked.size)
+    subject = Subject(
+        path,
+        peeked.size,
+        streamed,
+        found,
+        readings,
+        primary,
+        facets,
+        tuple(reference for reading in readings for reference in reading.facts.references),
+        tuple(dict.fromkeys(problem for view in views for problem in view.problems)),
+        tuple(failures),
+        too_deep,
+    )
+    findings = _findings(subject, survey, limits, failures)
+    volumes = survey.volumes if survey is not None else None
+    whole = compose(primary, volumes, members, facet_names(facets))
+    return Report(
+        path=path,
+        size=peeked.size,
+        allocated=peeked.allocated,
+        streamed=streamed,
+        format=whole.format,
+        container_format=whole.container_format,
+        disk_formats=whole.disk_formats,
+        virtual_size=whole.virtual_size,
+        checksums={},
+        encrypted=whole.encrypted,
+        broken=primary.facts.broken,
+        partial=primary.facts.partial or bool(subject.problems),
+        label=whole.label,
+        facets=facets,
+        references=subject.references,
+        details=primary.facts if type(primary.facts).__name__ != "Facts" else None,
+        volumes=volumes,
+        members=members,
+        findings=findings,
+        structures=_structures(views) if options.structures else (),
+    )
+
+
+def _readings(
+    found: tuple[Match, ...], source: Source, limits: Limits, views: list[View], failures: list[Failure]
+) -> tuple[Reading, ...]:
+    readings = []
+    for match in found:
+        if match.entry.kind not in _WHOLE:
+            continue
+        view = View(source, limits)
+        facts = guarded_read(match.entry, view, failures)
+        if facts is not None:
+            views.append(view)
+            readings.append(Reading(match.entry, facts, match.offset))
+    return tuple(readings)
+
+
+def _raw(source: Source, limits: Limits, views: list[View]) -> Reading:
+    view = View(source, limits)
+    views.append(view)
+    return Reading(RAW, resolve(RAW.reader)(view, limits), 0)
+
+
+def _survey(
+    primary: Reading,
+    source: Source,
+    options: Options,
+    views: list[View],
+    failures: list[Failure],
+) -> Survey | None:
+    """What lies inside the guest's bytes, where they lie in the file as they are and were asked for."""
+    flat = primary.facts.flat
+    if flat is None or options.depth <= 0:
+        return None
+    window = source if flat == (0, source.size) else Window(source, *flat)
+    view = View(window, options.limits)
+    views.append(view)
+    return guarded_survey(view, primary.entry.name, failures)
+
+
+def _members(
+    primary: Reading, source: Source, options: Options, level: int, budget: Budget
+) -> tuple[tuple[Report, ...], bool]:
+    """Nested reports, and whether the depth limit kept members from being looked into."""
+    members = embedded_members(primary.facts.embedded, source)
+    total = len(members)
+    if isinstance(primary.facts, ContainerFacts):
+        members = (*members, *primary.facts.members)
+        total += primary.facts.members_total
+    if not members:
+        return (), False
+    within = level < options.depth
+    reports = []
+    for member in members[: options.limits.nested_reports]:
+        look = within and budget.take()
+        reports.append(member_report(member, options, look, level + 1, budget, examine))
+    looked = within and len(reports) == total and budget.left >= 0
+    return tuple(reports), options.depth > 0 and not looked
+
+
+def _facets(
+    readings: tuple[Reading, ...],
+    primary: Reading,
+    found: tuple[Match, ...],
+    survey: Survey | None,
+    size: int,
+) -> tuple[Facet, ...]:
+    facets = [Facet(reading.entry.name, reading.offset, reading.facts.broken) for reading in readings]
+    if survey is not None:
+        facets.extend(survey.facets)
+    elif primary.facts.flat is not None:
+        facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in _WHOLE)
+    if primary.facts.flat is not None and primary.entry.name in ("raw", "vhd") and size:
+        facets.append(Facet("raw", 0))
+    return tuple(dict.fromkeys(facets))
+
+
+def _findings(
+    subject: Subject, survey: Survey | None, limits: Limits, failures: list[Failure]
+) -> tuple[Finding, ...]:
+    found = guarded_rules(RULES, subject, limits, failures)
+    for reading in subject.readings:
+        if reading.entry.checks and type(reading.facts) is not Facts:
+            found += guarded_rules(resolve(reading.entry.checks), reading.facts, limits, failures)
+    for entry, facts in survey.facts if survey is not None else ():
+        if entry.checks:
+            found += guarded_rules(resolve(entry.checks), facts, limits, failures)
+    for failure in failures:
+        owner = reader_failed if ":" in failure.where else rule_failed
+        found.extend(owner(failure, limits))
+    found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return tuple(found[: limits.findings])
+
+
+def _structures(views: list[View]) -> tuple[Structure, ...]:
+    return tuple(structure for view in views for structure in view.structures())

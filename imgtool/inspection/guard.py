@@ -1,0 +1,65 @@
+"""The two guards that catch everything: around a reader, and around a rule.
+
+What they catch is a bug of ours; it becomes an IMG9xx finding that rejects, and every fuzz and oracle
+test fails when one appears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from imgtool.detect.match import resolve
+from imgtool.detect.registry import Entry
+from imgtool.errors import ImgtoolError
+from imgtool.findings.core import Finding, Rule
+from imgtool.inspection.subject import Failure
+from imgtool.limits import Limits
+from imgtool.model.facts import Facts
+from imgtool.structs.view import Unreadable, View
+from imgtool.volumes.survey import Survey, survey
+
+
+def guarded_read(entry: Entry, view: View, failures: list[Failure]) -> Facts | None:
+    """The facts of `entry`'s reader; None when it says that the content is not this format.
+
+    What the reader itself calls unreadable gives broken facts; any other error is a Failure.
+    """
+    try:
+        facts: Facts | None = resolve(entry.reader)(view, view.limits)
+    except Unreadable as error:
+        view.note(error.problem)
+        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
+    except (ImgtoolError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
+        failures.append(Failure(entry.reader, f"{type(error).__name__}: {error}"))
+        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
+    return facts
+
+
+def guarded_rules(
+    rules: Iterable[Rule[Any]], facts: object, limits: Limits, failures: list[Failure]
+) -> list[Finding]:
+    """The findings of all `rules` over `facts`, at most `limits.findings` of each."""
+    found: list[Finding] = []
+    for rule in rules:
+        try:
+            found.extend(islice(rule(facts, limits), limits.findings))
+        except Exception as error:  # noqa: BLE001 - the guard around a rule (DESIGN.md, rule 4)
+            failures.append(Failure(rule.code, f"{type(error).__name__}: {error}"))
+    return found
+
+
+def guarded_survey(view: View, outer: str, failures: list[Failure]) -> Survey | None:
+    """What lies inside raw bytes; `outer` is the format around them. The reader's guard, for volumes."""
+    try:
+        return survey(view, view.limits, outer)
+    except Unreadable as error:
+        view.note(error.problem)
+    except (ImgtoolError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
+        failures.append(Failure("imgtool.volumes.survey:survey", f"{type(error).__name__}: {error}"))
+    return None

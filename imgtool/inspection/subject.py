@@ -1,0 +1,48 @@
+"""What the rules of any image (IMG) look at: everything the conductor saw of one input."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imgtool.detect.registry import Entry, Match
+from imgtool.model.facts import Facts
+from imgtool.model.values import Facet, Problem, Reference
+
+
+class Reading(NamedTuple):
+    """A format or container that holds, and the facts its reader gave."""
+
+    entry: Entry
+    facts: Facts
+    offset: int
+
+
+class Failure(NamedTuple):
+    """A guard caught what should never come: `where` names the reader or rule, `error` what it raised."""
+
+    where: str
+    error: str
+
+
+class ExpectedDigest(NamedTuple):
+    """A digest that the caller expects, and the one that was computed (hex)."""
+
+    algorithm: str
+    expected: str
+    actual: str
+
+
+class Subject(NamedTuple):
+    """One input under inspection; sizes and offsets in bytes."""
+
+    path: str
+    size: int
+    streamed: bool
+    matches: tuple[Match, ...]
+    readings: tuple[Reading, ...]
+    primary: Reading
+    facets: tuple[Facet, ...]
+    references: tuple[Reference, ...]
+    problems: tuple[Problem, ...]
+    failures: tuple[Failure, ...]
+    too_deep: bool = False

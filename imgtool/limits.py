@@ -1,0 +1,55 @@
+"""Every cap in one frozen value. No number from a file reaches a read, a loop, an array size or a
+divisor before it met one of these (or a tighter bound of its format's specification).
+
+Sizes are bytes unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """Named caps; pass a changed copy with `limits._replace(…)`."""
+
+    # any image
+    head: int = 68 * 1024  #: bytes of the head that detection sees (btrfs' magic is at 65,600)
+    tail: int = 16 * 1024  #: bytes of the tail that detection sees
+    read: int = 16 * 1024 * 1024  #: the largest single read a reader may ask for
+    records: int = 4096  #: annotated structures kept for `--fields`
+    problems: int = 256  #: problems kept for one image
+    findings: int = 512  #: findings kept for one image
+    depth: int = 4  #: nesting of containers that is looked into
+    members: int = 10_000  #: members listed of one container
+    nested_reports: int = 256  #: members of one container that get a report of their own
+    total_reports: int = 1024  #: nested reports below one input, at every depth together
+    references: int = 1024  #: references listed of one image
+    string: int = 64 * 1024  #: the longest string taken from an image
+
+    # streams
+    stream_head: int = 16 * 1024 * 1024  #: head of a stream that is kept
+    stream_tail: int = 2 * 1024 * 1024  #: tail of a stream that is kept
+    stream_windows: int = 16 * 1024 * 1024  #: further windows of a stream, together
+    stream_replans: int = 12  #: how often the windows of a stream are planned anew
+
+    # compressed wrappers
+    wrapper_output: int = 64 * 1024**4  #: the most that a compressed wrapper may inflate to
+    wrapper_ratio: int = 200_000  #: output / input above which inflating stops …
+    wrapper_ratio_floor: int = 64 * 1024 * 1024  #: … once the output passed this floor
+    wrapper_probe: int = 16 * 1024 * 1024  #: output inflated when only headers are asked for
+    wrapper_memory: int = 128 * 1024 * 1024  #: dictionary or window a wrapper may ask for
+
+    # qcow2 (QEMU docs/interop/qcow2)
+    qcow2_extensions: int = 256  #: header extensions read
+    qcow2_snapshots: int = 65_536  #: QCOW_MAX_SNAPSHOTS
+    qcow2_snapshot_table: int = 64 * 1024 * 1024  #: QCOW_MAX_SNAPSHOTS_SIZE
+    qcow2_snapshot_extra: int = 1024  #: extra data of one snapshot
+    qcow2_snapshots_listed: int = 1024  #: snapshots listed in a report
+    qcow2_bitmaps: int = 65_535
+    qcow2_bitmaps_listed: int = 1024  #: bitmaps listed in a report
+    qcow2_l1_table: int = 32 * 1024 * 1024  #: QCOW_MAX_L1_SIZE
+    qcow2_refcount_table: int = 8 * 1024 * 1024
+    qcow2_feature_names: int = 512  #: rows of the feature name table
+
+
+DEFAULT = Limits()

@@ -1,0 +1,87 @@
+"""Frozen values as plain JSON values.
+
+Bytes become hex. A string that was not UTF-8 in the file is given with U+FFFD, and exactly under
+`<key>_b64`. Fields that every Facts has are not repeated in `details`: the report itself carries them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from imgtool.model.facts import Facts
+from imgtool.model.report import SCHEMA, Report
+
+
+def jsonable(value: object) -> object:
+    """`value` as JSON values: dict, list, str, int, float, bool, None."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Facts):
+        return _object(value, details_fields(_kind(value)))
+    if is_dataclass(value):
+        return _object(value, _names(_kind(value)))
+    if isinstance(value, Mapping):
+        return _pairs((str(key), item) for key, item in value.items())
+    names = getattr(value, "_fields", None)
+    if names is not None:
+        return _object(value, names)
+    if isinstance(value, (tuple, list, frozenset, set)):
+        return [jsonable(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def report_object(report: Report) -> dict[str, object]:
+    """The JSON object of a report; `schema` first, annotated structures only where they were asked for."""
+    body = _object(report, _names(Report))
+    if not report.structures:
+        body.pop("structures")
+    body["members"] = [report_object(member) for member in report.members]
+    return {"schema": SCHEMA, **body}
+
+
+def _kind(value: object) -> Any:
+    return type(value)
+
+
+@cache
+def details_fields(kind: Any) -> tuple[str, ...]:
+    """The names of a Facts class that `details` shows: its own, without those every report has."""
+    hidden = {name for base in kind.__mro__ if "HIDDEN" in vars(base) for name in vars(base)["HIDDEN"]}
+    common = set(_names(Facts)) | hidden
+    return tuple(name for name in _names(kind) if name not in common)
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _object(value: object, names: tuple[str, ...]) -> dict[str, object]:
+    return _pairs((name, getattr(value, name)) for name in names)
+
+
+def _pairs(items: Iterable[tuple[str, object]]) -> dict[str, object]:
+    result: dict[str, object] = {}
+    for raw_key, value in items:
+        key = _clean(raw_key)
+        result[key] = jsonable(value)
+        if isinstance(value, str) and result[key] != value:
+            raw = value.encode("utf-8", "surrogateescape")
+            result[f"{key}_b64"] = base64.b64encode(raw).decode("ascii")
+    return result
+
+
+def _clean(value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return value

@@ -1,0 +1,143 @@
+"""View: a Source as a reader sees it. Bounded reads, parsed structures, recorded problems.
+
+Every structure parsed through a view is remembered, so `inspect --fields` shows what was really read
+and no reader has a second description of itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+from imgtool.limits import Limits
+from imgtool.model.values import Problem, ProblemKind, Structure
+from imgtool.sources.base import NotHeldError, Source
+from imgtool.structs.layout import Layout, LayoutError
+
+R = TypeVar("R", bound=NamedTuple)
+
+
+class Unreadable(Exception):
+    """A structure cannot be read; `problem` says which, where and why.
+
+    A reader that cannot go on lets it pass: the conductor turns it into broken facts. One that can
+    calls `View.optional` or catches it and notes the problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Parsed(NamedTuple):
+    """A structure that was parsed: which layout, where, under which name."""
+
+    layout: Layout[NamedTuple]
+    offset: int
+    name: str
+    data: bytes
+
+
+class View:
+    """A source under limits. `size` is bytes; offsets are bytes from the start of the source."""
+
+    __slots__ = ("_parsed", "_problems", "limits", "size", "source")
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self.source = source
+        self.limits = limits
+        self.size = source.size
+        self._problems: list[Problem] = []
+        self._parsed: list[Parsed] = []
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What could not be read so far."""
+        return tuple(self._problems)
+
+    def note(self, problem: Problem) -> None:
+        """Record a problem (the first `limits.problems` are kept)."""
+        if len(self._problems) < self.limits.problems:
+            self._problems.append(problem)
+
+    def problem(
+        self,
+        what: str,
+        message: str,
+        *,
+        kind: ProblemKind = "malformed",
+        offset: int | None = None,
+        length: int | None = None,
+    ) -> None:
+        """Record that `what` could not be read."""
+        self.note(Problem(kind, what, message, offset, length))
+
+    def peek(self, offset: int, length: int) -> bytes:
+        """The bytes of the range that exist: fewer than `length` at the end, none outside.
+
+        Raises Unreadable for a range over the read cap, or one that a stream has not kept.
+        """
+        if offset < 0 or length <= 0 or offset >= self.size:
+            return b""
+        self._cap("bytes", offset, length)
+        try:
+            return self.source.read_at(offset, length)
+        except NotHeldError:
+            raise self._not_held("bytes", offset, length) from None
+
+    def read(self, offset: int, length: int, what: str) -> bytes:
+        """Exactly `length` bytes. Raises Unreadable when they are not all there."""
+        self._cap(what, offset, length)
+        data = b"" if offset < 0 else self._fetch(offset, length, what)
+        if len(data) < length:
+            message = f"{what}: needs bytes {offset}..{offset + length}, the file has {self.size}"
+            raise Unreadable(Problem("truncated", what, message, offset, length))
+        return data
+
+    def parse(self, layout: Layout[R], offset: int, name: str | None = None) -> R:
+        """The structure at `offset`. Raises Unreadable when it is cut short or does not hold."""
+        what = name or layout.name
+        data = self.read(offset, layout.size, what)
+        return self.decode(layout, data, offset, what)
+
+    def decode(self, layout: Layout[R], data: bytes, offset: int, name: str | None = None) -> R:
+        """The structure in `data`, which was read at `offset`. Raises Unreadable when it does not hold."""
+        what = name or layout.name
+        try:
+            record = layout.parse(data)
+        except LayoutError as error:
+            message = f"{what}: not readable: {error}"
+            raise Unreadable(Problem("malformed", what, message, offset, len(data))) from None
+        if len(self._parsed) < self.limits.records:
+            self._parsed.append(Parsed(layout, offset, what, data))  # type: ignore[arg-type] # invariant R
+        return record
+
+    def optional(self, layout: Layout[R], offset: int, name: str | None = None) -> R | None:
+        """`parse`, with a recorded problem and None instead of Unreadable."""
+        try:
+            return self.parse(layout, offset, name)
+        except Unreadable as error:
+            self.note(error.problem)
+            return None
+
+    def structures(self) -> tuple[Structure, ...]:
+        """Every structure parsed so far, annotated field by field, in the order of the file."""
+        ordered = sorted(self._parsed, key=lambda entry: entry.offset)
+        return tuple(
+            Structure(entry.name, entry.offset, len(entry.data), entry.layout.fields(entry.data, entry.offset))
+            for entry in ordered
+        )
+
+    def _fetch(self, offset: int, length: int, what: str) -> bytes:
+        try:
+            return self.source.read_at(offset, length)
+        except NotHeldError:
+            raise self._not_held(what, offset, length) from None
+
+    def _cap(self, what: str, offset: int, length: int) -> None:
+        if length > self.limits.read:
+            message = f"{what}: {length} bytes are over the read cap of {self.limits.read}"
+            raise Unreadable(Problem("cap", what, message, offset, length))
+
+    def _not_held(self, what: str, offset: int, length: int) -> Unreadable:
+        message = f"{what}: bytes {offset}..{offset + length} of the stream were not kept"
+        return Unreadable(Problem("not-read", what, message, offset, length))

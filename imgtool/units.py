@@ -1,0 +1,63 @@
+"""Sizes as people type and read them. K M G T P are powers of 1024; a bare number is bytes."""
+
+from __future__ import annotations
+
+from imgtool.errors import UsageError
+
+SECTOR = 512
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+TIB = 1024**4
+
+_SUFFIXES = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1024**5}
+
+
+def parse_size(text: str) -> int:
+    """Bytes named by `text` ("10G", "1.5 MiB", "512"). Raises UsageError when it is no size."""
+    body = text.strip()
+    number = body.rstrip("BbiIkKmMgGtTpP ")
+    suffix = body[len(number) :].strip().upper().removesuffix("IB")
+    suffix = suffix.removesuffix("B") if len(suffix) > 1 else suffix
+    try:
+        if suffix not in _SUFFIXES:
+            raise ValueError(suffix)
+        size = int(number) * _SUFFIXES[suffix] if number.isdigit() else int(float(number) * _SUFFIXES[suffix])
+    except (ValueError, OverflowError):
+        raise UsageError(f"not a size: {text!r} (say 512, 64K, 10G, 1.5TiB)") from None
+    if size < 0:
+        raise UsageError(f"a size cannot be negative: {text!r}")
+    return size
+
+
+def human_size(size: int) -> str:
+    """`size` bytes for people: "196 KiB", "1.5 GiB". Exact below 1 KiB."""
+    if size < KIB:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < KIB:
+            return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
+        value /= KIB
+    return f"{value:.3g} EiB"
+
+
+def ceil_div(amount: int, step: int) -> int:
+    """`amount / step` rounded up; `step` must be positive."""
+    return -(-amount // step)
+
+
+def is_power_of_two(value: int) -> bool:
+    """True for 1, 2, 4, 8 …"""
+    return value > 0 and value & (value - 1) == 0
+
+
+def uuid_text(raw: bytes) -> str:
+    """A big-endian UUID of 16 bytes as text (RFC 9562)."""
+    digits = raw.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
+
+def guid_text(raw: bytes) -> str:
+    """A mixed-endian GUID of 16 bytes (first three groups little-endian) as text."""
+    return uuid_text(raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:])

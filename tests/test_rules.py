@@ -1,0 +1,87 @@
+"""The rules: each is in the ledger, has a page, a sample that raises it and one close by that does not."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+
+from imgtool.containers import CONTAINERS
+from imgtool.detect.match import resolve
+from imgtool.findings.core import Rule
+from imgtool.findings.ledger import LEDGER, Published
+from imgtool.formats import FORMATS
+from imgtool.inspection.checks import general
+from imgtool.volumes import VOLUMES
+from tests.kit import Patch, codes, fixture, images, manifest, no_bug, patched, patches, report_of
+
+#: Rules that no file alone can raise; each is raised by the test named here.
+ELSEWHERE = {
+    "IMG006": "tests/test_inspect.py::test_a_change_while_reading_is_found",
+    "IMG007": "tests/test_streams.py::test_what_was_not_kept_is_named",
+    "IMG202": "tests/test_inspect.py::test_depth_is_told",
+    "IMG301": "tests/test_inspect.py::test_expected_digest",
+    "IMG901": "tests/test_inspect.py::test_a_failing_reader_is_a_finding",
+    "IMG902": "tests/test_inspect.py::test_a_failing_rule_is_a_finding",
+}
+
+
+def rule_of(published: Published) -> Rule[object]:
+    """The rule at the ledger's place."""
+    module, _, name = published.place.partition(":")
+    found = getattr(import_module(module), name)
+    assert isinstance(found, Rule)
+    return found
+
+
+@pytest.mark.parametrize("published", LEDGER, ids=lambda line: line.code)
+def test_ledger_line(published: Published) -> None:
+    """Code, name and place agree with the rule; the page has its parts."""
+    rule = rule_of(published)
+    assert (rule.code, rule.name) == (published.code, published.name)
+    assert re.fullmatch(r"[A-Z]{3}\d{3}", rule.code)
+    for part in ("What it checks:", "Why it matters:", "What to do:"):
+        assert part in rule.page, f"{rule.code}: no {part!r}"
+
+
+def test_codes_and_names_are_unique_and_complete() -> None:
+    """No code or name twice; every rule that a registry runs is in the ledger."""
+    assert len({line.code for line in LEDGER}) == len(LEDGER)
+    assert len({line.name for line in LEDGER}) == len(LEDGER)
+    run = set(general.RULES)
+    for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
+        if entry.checks:
+            run |= set(resolve(entry.checks))
+    assert {rule.code for rule in run} <= {line.code for line in LEDGER}
+
+
+def test_registry_places_resolve() -> None:
+    """Every "module:function" of the registries names something."""
+    for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
+        for place in (entry.reader, entry.checks, *(signature.probe for signature in entry.signatures)):
+            assert place is None or resolve(place)
+
+
+@pytest.mark.parametrize("patch", patches(), ids=lambda patch: patch.name)
+def test_patched_sample(patch: Patch) -> None:
+    """The patched fixture raises its codes; the fixture itself raises none of them."""
+    report = report_of(patched(patch))
+    no_bug(report)
+    assert set(patch.raises) <= codes(report)
+    assert not set(patch.raises) & codes(report_of(fixture(patch.base)))
+
+
+def test_every_rule_has_a_sample() -> None:
+    """Each code is raised by a patch, by a fixture's line in the manifest, or by a named test."""
+    raised = {code for patch in patches() for code in patch.raises}
+    raised |= {code for image in manifest()["image"] for code in (*image.get("codes", ()), *image.get("notes", ()))}
+    missing = {line.code for line in LEDGER if line.place} - raised - set(ELSEWHERE)
+    assert not missing
+
+
+@pytest.mark.parametrize("name", images())
+def test_notes_of_the_manifest(name: str) -> None:
+    """Notes that a fixture is listed for are raised by it."""
+    entry = next(image for image in manifest()["image"] if image["file"] == name)
+    assert set(entry.get("notes", ())) <= codes(report_of(fixture(name)))
