@@ -30,7 +30,7 @@ class Limits(NamedTuple):
     stream_head: int = 16 * 1024 * 1024  #: head of a stream that is kept
     stream_tail: int = 2 * 1024 * 1024  #: tail of a stream that is kept
     stream_windows: int = 16 * 1024 * 1024  #: further windows of a stream, together
-    stream_replans: int = 12  #: how often the windows of a stream are planned anew
+    stream_replans: int = 64  #: how often the windows of a stream are planned anew
 
     # compressed wrappers
     wrapper_output: int = 64 * 1024**4  #: the most that a compressed wrapper may inflate to

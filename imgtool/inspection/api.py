@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -86,7 +87,7 @@ def checksum(
 def open_input(path_or_fileobj: Input, device: bool = False) -> Source:
     """A path or a seekable binary file object as a Source. Raises InputError."""
     if isinstance(path_or_fileobj, (str, os.PathLike)):
-        return open_file(os.fspath(path_or_fileobj), device)
+        return open_file(os.fsdecode(path_or_fileobj), device)
     from imgtool.sources.fileobj import FileObjectSource
 
     return FileObjectSource(path_or_fileobj, _stream_name(path_or_fileobj))
@@ -101,10 +102,17 @@ def stream_chunks(stream: IO[bytes]) -> Iterator[memoryview]:
             while part := stream.read(CHUNK):
                 yield memoryview(part)
             return
-        while count := fill(buffer):
+        while count := _filled(fill, buffer, stream):
             yield buffer[:count]
     except OSError as error:
         raise InputError(f"{_stream_name(stream)}: cannot read: {error.strerror}") from error
+
+
+def _filled(fill: Callable[[memoryview], int | None], buffer: memoryview, stream: IO[bytes]) -> int:
+    """The count of bytes that came; a stream that does not block is waited for."""
+    while (count := fill(buffer)) is None:
+        select.select([stream], [], [])
+    return count
 
 
 def _inspect_stream(
@@ -145,7 +153,7 @@ def _seekable(stream: IO[bytes]) -> bool:
 
 
 def _stream_name(stream: IO[bytes]) -> str:
-    if stream is sys.stdin.buffer:
+    if stream is getattr(sys.stdin, "buffer", None):
         return "-"
     name = getattr(stream, "name", None)
     return name if isinstance(name, str) else "<stream>"

@@ -47,7 +47,7 @@ def member_report(
     """The report of one member; only its name and size where it is not looked into."""
     if look and member.source is not None:
         return examine(member.source(), member.name, options, level=level, budget=budget)
-    if look and member.stream is not None:
+    if look and member.stream is not None and not options.planning:
         chunks = member.stream() if options.whole else _first(member.stream(), options.limits.wrapper_probe)
         return examine_stream(chunks, member.name, options, examine, level=level, budget=budget).report
     return Report(path=member.name, size=member.size, checksums={})

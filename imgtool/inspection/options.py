@@ -11,13 +11,15 @@ class Options(NamedTuple):
     """`depth`: nesting that is looked into; 0 reads this file's own headers only.
 
     `structures`: keep the annotated structures. `whole`: decode compressed wrappers to their end (which
-    tells their true size); else only their first `limits.wrapper_probe` bytes.
+    tells their true size); else only their first `limits.wrapper_probe` bytes. `planning`: a dry run over a
+    stream that still runs, only to learn which ranges it asks for; nothing is decoded.
     """
 
     limits: Limits = DEFAULT
     depth: int = DEFAULT.depth
     structures: bool = False
     whole: bool = True
+    planning: bool = False
 
 
 class Budget:

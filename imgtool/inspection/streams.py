@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import InputError
-from imgtool.ingest.pump import Progress, Pump, digest_stream
+from imgtool.ingest.pump import CHUNK, Progress, Pump, digest_stream
 from imgtool.inspection.options import Budget, Options
 from imgtool.model.report import Report
 from imgtool.sources.held import HeldStream
@@ -32,16 +32,18 @@ class _Planner:
 
     def __init__(self, held: HeldStream, options: Options, examine: Examine) -> None:
         self.held = held
-        self._options = options._replace(structures=False)
+        self._options = options._replace(structures=False, whole=False, planning=True)
         self._examine = examine
-        self._replans = options.limits.stream_replans
+        self._replans = 0 if options.planning else options.limits.stream_replans
 
     def take(self, chunk: memoryview) -> None:
-        pending = self.held.pending
-        self.held.take(chunk)
-        if pending and self._replans and not self.held.pending:
-            self._replans -= 1
-            self._replan()
+        """See the next bytes; whenever a wanted piece is complete, look what an inspection asks for next."""
+        for start in range(0, len(chunk), CHUNK):
+            full = self.held.full
+            self.held.take(chunk[start : start + CHUNK])
+            if self._replans and self.held.full > full:
+                self._replans -= 1
+                self._replan()
 
     def _replan(self) -> None:
         source = self.held.source()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imgtool.sources.base import Source, check_range
+from imgtool.sources.base import NotHeldError, Source, check_range
 
 
 class BytesSource(Source):
@@ -59,7 +59,10 @@ class Peeked(Source):
         self._head = source.read_at(0, min(head_size, size))
         self._tail_at = max(0, size - tail_size)
         held = len(self._head) >= size
-        self._tail = self._head[self._tail_at :] if held else source.read_at(self._tail_at, size - self._tail_at)
+        try:
+            self._tail = self._head[self._tail_at :] if held else source.read_at(self._tail_at, tail_size)
+        except NotHeldError:  # a stream: its end has not come yet, or was not kept
+            self._tail, self._tail_at = b"", size
 
     @property
     def head(self) -> bytes:
