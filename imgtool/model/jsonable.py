@@ -25,7 +25,7 @@ def jsonable(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Facts):
-        return _object(value, details_fields(_kind(value)))
+        return _object(value, details_names(value))
     if is_dataclass(value):
         return _object(value, _names(_kind(value)))
     if isinstance(value, Mapping):
@@ -47,13 +47,22 @@ def report_object(report: Report) -> dict[str, object]:
     return {"schema": SCHEMA, **body}
 
 
+def named_value(name: str, value: str) -> dict[str, object]:
+    """`{name: value}`, with the exact bytes beside it under `<name>_b64` where `value` is not UTF-8."""
+    return _pairs([(name, value)])
+
+
 def _kind(value: object) -> Any:
     return type(value)
 
 
+def details_names(facts: Facts) -> tuple[str, ...]:
+    """The names of facts that `details` shows: the format's own, without those every report has."""
+    return _details_names(_kind(facts))
+
+
 @cache
-def details_fields(kind: Any) -> tuple[str, ...]:
-    """The names of a Facts class that `details` shows: its own, without those every report has."""
+def _details_names(kind: Any) -> tuple[str, ...]:
     hidden = {name for base in kind.__mro__ if "HIDDEN" in vars(base) for name in vars(base)["HIDDEN"]}
     common = set(_names(Facts)) | hidden
     return tuple(name for name in _names(kind) if name not in common)

@@ -1,0 +1,94 @@
+"""What every verb shares: exit statuses, errors on stderr, shared options. The verbs are thin over it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from imgtool.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_PIPE,
+    EXIT_TABLE,
+    ImgtoolError,
+)
+from imgtool.render.escape import terminal
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def epilog(*examples: str) -> str:
+    """The end of a command's help: examples (each is run by a test) and the exit statuses."""
+    lines = ["\b", "Examples:", *(f"  $ {example}" for example in examples)]
+    statuses = ["\b", "Exit status:", *(f"  {status:>3}  {meaning}" for status, meaning in EXIT_TABLE)]
+    return "\n".join([*lines, "", *statuses])
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """A command: failures become one clear line on stderr and their exit status."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            leave(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            leave(EXIT_PIPE)
+        except ImgtoolError as error:
+            say_error(error, as_json=bool(kwargs.get("as_json")))
+            leave(error.exit_status)
+
+    return run
+
+
+def leave(status: int) -> NoReturn:
+    """End with `status`; what was printed is flushed if somebody still reads it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = status or EXIT_PIPE
+    raise SystemExit(status)
+
+
+def say_error(error: Exception, *, as_json: bool, path: str | None = None) -> None:
+    """One line on stderr: text, or an object of type "error" under --json."""
+    code = getattr(error, "code", "bug")
+    status = getattr(error, "exit_status", EXIT_BUG)
+    if as_json:
+        import json
+
+        told = {"type": "error", "code": code, "message": terminal(str(error)), "exit": status}
+        line = json.dumps(told if path is None else {**told, "path": terminal(path)})
+    else:
+        line = f"imgtool: {terminal(str(error))}"
+    print(line, file=sys.stderr)
+
+
+def colour_wanted() -> bool:
+    """True when stdout is a terminal and NO_COLOR is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per input, one per line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print less: no progress, no lines that say OK.")]
+Device = Annotated[bool, typer.Option("--device", help="Admit block devices as input.")]
+ShowProgress = Annotated[
+    str,
+    typer.Option("--progress", metavar="auto|json|none", help="Progress on stderr: a bar, JSON lines, or nothing."),
+]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Take the files below folders.")]
+Files0From = Annotated[
+    str | None,
+    typer.Option("--files0-from", metavar="FILE", help="Read NUL-terminated names of inputs from FILE (- is stdin)."),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, metavar="N", help="Work on N inputs at once.")]

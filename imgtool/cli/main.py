@@ -1,0 +1,81 @@
+"""The `imgtool` command: a group whose verbs are imported when they are used."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from imgtool.cli.frame import Terminated, epilog, leave
+from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED
+from imgtool.version import __version__
+
+#: The verbs, in the order of the help; each is the module of its name.
+VERBS = ("inspect", "checksum", "formats", "schema", "doctor")
+
+
+class Verbs(TyperGroup):
+    """Imports the module of a verb when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        return typer.main.get_command(import_module(f"imgtool.cli.{cmd_name}").app)
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"imgtool {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=epilog("imgtool inspect disk.img", "imgtool checksum disk.img", "imgtool inspect --help"))
+def _group(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Inspect disk images that nobody vouches for: what they are, how large, what is inside, what is wrong."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def main() -> None:
+    """Run the command line; ends by SystemExit with a status of `imgtool.errors.EXIT_TABLE`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except Terminated:
+        leave(EXIT_TERMINATED)
+    except KeyboardInterrupt:
+        leave(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        leave(EXIT_PIPE)
+    except Exception:  # noqa: BLE001 - a bug: the trace and status 70 are the contract
+        import traceback
+
+        traceback.print_exc()
+        print("imgtool: this is a bug; please report it with the lines above", file=sys.stderr)
+        leave(EXIT_BUG)

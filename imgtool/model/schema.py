@@ -1,0 +1,74 @@
+"""JSON Schemas made from the frozen values themselves, so that they cannot drift from what is printed."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal
+
+from imgtool.model.facts import Facts
+from imgtool.model.report import SCHEMA, Report
+
+_PLAIN = {int: "integer", str: "string", bool: "boolean", float: "number", bytes: "string"}
+
+
+def report_schema() -> dict[str, object]:
+    """The schema of imgtool.report/1 (JSON Schema 2020-12)."""
+    definitions: dict[str, object] = {}
+    body = _object(Report, definitions)
+    properties = typing.cast("dict[str, object]", body["properties"])
+    optional = {"structures"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA,
+        "title": SCHEMA,
+        "description": "One input, inspected. Sizes and offsets are integers of bytes. Fields may be added within /1.",
+        **body,
+        "properties": {"schema": {"const": SCHEMA}, **properties},
+        "required": ["schema", *(name for name in properties if name not in optional)],
+        "$defs": definitions,
+    }
+
+
+SCHEMAS = {"report": report_schema}
+
+
+def _object(kind: type, definitions: dict[str, object]) -> dict[str, object]:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "_fields", ()))
+    return {
+        "type": "object",
+        "description": " ".join((kind.__doc__ or "").split()),
+        "properties": {name: _schema(hints[name], definitions) for name in names},
+        "required": names,
+    }
+
+
+def _schema(hint: Any, definitions: dict[str, object]) -> dict[str, object]:
+    if hint is type(None):
+        return {"type": "null"}
+    if hint in _PLAIN:
+        return {"type": _PLAIN[hint]}
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(argument, definitions) for argument in arguments]}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], definitions)}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
+    if hint is Facts:
+        return {"type": "object", "description": "Facts of the format; see the format's page."}
+    return _reference(hint, definitions)
+
+
+def _reference(kind: type, definitions: dict[str, object]) -> dict[str, object]:
+    if kind is Report:
+        return {"$ref": "#"}
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        definitions[kind.__name__] = _object(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}

@@ -1,0 +1,55 @@
+"""Every escape of every output format. What came out of a file passes one of these before it is shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+#: Characters that change how the text around them is laid out: bidirectional controls, line separators.
+_LAYOUT = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def terminal(text: str) -> str:
+    """`text` safe for a terminal: control, bidirectional and undecodable characters as `\\x1b`, `\\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(letter) for letter in text)
+
+
+def _shown(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    category = unicodedata.category(letter)
+    if category in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp", "Cf") or letter in _LAYOUT:
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return letter
+
+
+def checksum_name(name: str) -> tuple[str, str]:
+    """A file name as in coreutils' checksum lines: a mark for the line's start, and the name escaped."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return ("\\" if escaped != name else ""), escaped
+
+
+def checksum_name_back(escaped: str) -> str:
+    """The name that an escaped one stands for. Raises ValueError where it is not well escaped."""
+    parts, position = [], 0
+    letters = {"\\": "\\", "n": "\n", "r": "\r"}
+    while position < len(escaped):
+        letter = escaped[position]
+        if letter == "\\":
+            position += 1
+            if position >= len(escaped) or escaped[position] not in letters:
+                raise ValueError(f"not an escaped name: {escaped!r}")
+            letter = letters[escaped[position]]
+        parts.append(letter)
+        position += 1
+    return "".join(parts)
+
+
+_COLOURS = {"error": "31;1", "warning": "33;1", "note": "36", "good": "32", "title": "1"}
+
+
+def styled(text: str, style: str, colour: bool) -> str:
+    """`text` in a style, where colour is wanted. `text` must be escaped already."""
+    return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if colour else text
