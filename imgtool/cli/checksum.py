@@ -46,9 +46,7 @@ def command(
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH...", help="Files; - is standard input.")] = None,
     algorithms: Annotated[
         list[str] | None,
-        typer.Option(
-            "--algorithm", "-a", metavar="ALG", help="Digest to compute; repeatable; sha256 when none is named."
-        ),
+        typer.Option("--algorithm", "-a", metavar="ALG", help="Digest to compute, repeatable; else sha256."),
     ] = None,
     check: Annotated[
         list[str] | None,

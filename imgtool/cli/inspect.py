@@ -40,7 +40,7 @@ EXAMPLES = (
     "imgtool inspect --json disk.img",
     "imgtool inspect --checksum md5 --checksum sha512 disk.img",
     "imgtool inspect --no-checksum --jobs 2 disk.img other.img",
-    "imgtool inspect --expect sha256:{sha256} disk.img",
+    "imgtool inspect --expect md5:463d9a94ab58a1f59050bfba0835a320 disk.img",
     "imgtool inspect --fields disk.img",
     "imgtool inspect --fail-on error disk.img",
     "imgtool inspect --recursive --depth 2 images/",
@@ -57,9 +57,7 @@ def command(
     as_json: AsJson = False,
     checksum: Annotated[
         list[str] | None,
-        typer.Option(
-            "--checksum", "-c", metavar="ALG", help="Digest to compute; repeatable; sha256 when none is named."
-        ),
+        typer.Option("--checksum", "-c", metavar="ALG", help="Digest to compute, repeatable; else sha256."),
     ] = None,
     no_checksum: Annotated[bool, typer.Option("--no-checksum", help="Read headers only.")] = False,
     expect: Annotated[
@@ -71,7 +69,7 @@ def command(
     ] = False,
     depth: Annotated[
         int,
-        typer.Option("--depth", min=0, max=16, metavar="N", help="Levels looked into; 0 is the file's own headers."),
+        typer.Option("--depth", min=0, max=16, metavar="N", help="Levels looked into; 0: the file's own headers."),
     ] = DEFAULT.depth,
     fail_on: Annotated[
         str | None,

@@ -59,18 +59,13 @@ class Meter:
 
     def _draw(self) -> None:
         if self._shown is None:
+            from rich import progress as bars
             from rich.console import Console
             from rich.markup import escape
-            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-            columns = (
-                "{task.description}",
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-            )
-            self._shown = Progress(*columns, console=Console(stderr=True), transient=True)
+            columns = ("{task.description}", bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn())
+            console = Console(stderr=True)
+            self._shown = bars.Progress(*columns, bars.TimeRemainingColumn(), console=console, transient=True)
             self._task = self._shown.add_task(escape(terminal(self.name)), total=self.total)
             self._shown.start()
         assert self._task is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import IO
@@ -153,7 +152,7 @@ def _seekable(stream: IO[bytes]) -> bool:
 
 
 def _stream_name(stream: IO[bytes]) -> str:
-    if stream is getattr(sys.stdin, "buffer", None):
-        return "-"
     name = getattr(stream, "name", None)
+    if name == "<stdin>":
+        return "-"
     return name if isinstance(name, str) else "<stream>"

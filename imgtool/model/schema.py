@@ -24,7 +24,7 @@ def report_schema() -> dict[str, object]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA,
         "title": SCHEMA,
-        "description": "One input, inspected. Sizes and offsets are integers of bytes. Fields may be added within /1.",
+        "description": "One input, inspected. Sizes and offsets in bytes. Fields may be added within /1.",
         **body,
         "properties": {"schema": {"const": SCHEMA}, **properties},
         "required": ["schema", *(name for name in properties if name not in optional)],

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from imgtool.findings.core import Finding
-from imgtool.model.jsonable import details_fields
+from imgtool.model.jsonable import details_names
 from imgtool.model.report import Report
 from imgtool.model.values import Structure
 from imgtool.model.volumes import FileSystem, Partition, Volumes
 from imgtool.render.escape import styled, terminal
 from imgtool.units import human_size
 
-_WIDTH = 16
+_WIDTH = 18
 
 #: Details shown without --verbose, in this order, where a format has them.
 _TELLING = (
@@ -86,7 +86,7 @@ def size_text(size: int | None) -> str:
 def _summary(report: Report) -> Iterator[tuple[str, str]]:
     state = "broken " if report.broken else ""
     name = f"{state}{report.format or 'unknown'}"
-    yield "format", f"{name} in {report.container_format}" if report.container_format else name
+    yield "format", f"{name} ({report.container_format})" if report.container_format else name
     others = [facet.name for facet in report.facets if facet.name not in (report.format, report.container_format)]
     if others:
         yield "also", ", ".join(dict.fromkeys(others))
@@ -111,7 +111,7 @@ def _details(report: Report, verbose: bool) -> Iterator[tuple[str, str]]:
     facts = report.details
     if facts is None:
         return
-    names = details_fields(type(facts))
+    names = details_names(facts)
     chosen = names if verbose else [name for name in _TELLING if name in names]
     for name in chosen:
         value: object = getattr(facts, name)
@@ -119,10 +119,9 @@ def _details(report: Report, verbose: bool) -> Iterator[tuple[str, str]]:
             continue
         shown = _scalar(value)
         if shown is not None:
-            yield (
-                name.replace("_", " "),
-                size_text(value) if name.endswith("_size") and isinstance(value, int) else shown,
-            )
+            if name.endswith("_size") and isinstance(value, int):
+                shown = size_text(value)
+            yield name.replace("_", " "), shown
     for snapshot in getattr(facts, "snapshots", ()):
         yield "snapshot", f"{snapshot.id} {snapshot.name}"
     for bitmap in getattr(facts, "bitmaps", ()):
@@ -143,11 +142,9 @@ def _volumes(volumes: Volumes) -> Iterator[str]:
     for table in volumes.tables:
         hybrid = ", hybrid" if table.hybrid else ""
         count = len(table.partitions)
-        plural = "" if count == 1 else "s"
         known = f", {table.id}" if table.id else ""
-        yield _line(
-            "partitions", f"{table.kind}{hybrid}: {count} partition{plural}, {table.sector_size} byte sectors{known}"
-        )
+        told = f"{table.kind}{hybrid}: {count} partition{'' if count == 1 else 's'}"
+        yield _line("partitions", f"{told}, {table.sector_size} byte sectors{known}")
         for partition in table.partitions:
             yield f"    {terminal(_partition(partition))}"
     for system in volumes.filesystems:
@@ -186,10 +183,9 @@ def _members(members: tuple[Report, ...], indent: str) -> Iterator[str]:
         told = member.format or "-"
         if member.container_format not in (None, "bare"):
             told = f"{told} in {member.container_format}"
-        virtual = (
-            f", {human_size(member.virtual_size)} virtual" if member.virtual_size not in (None, member.size) else ""
-        )
-        yield f"{indent}{'member':<{_WIDTH}}{terminal(member.path)}: {size}, {told}{virtual}"
+        if member.virtual_size is not None and member.virtual_size != member.size:
+            told += f", {human_size(member.virtual_size)} virtual"
+        yield f"{indent}{'member':<{_WIDTH}}{terminal(member.path)}: {size}, {told}"
         yield from _members(member.members, indent + "  ")
 
 
@@ -241,9 +237,8 @@ def structures_text(structures: Iterable[Structure]) -> str:
     """The annotated header: every field with offset, length, hex, value, meaning."""
     lines = []
     for structure in structures:
-        lines.append(
-            f"{terminal(structure.name)} at {structure.offset} (0x{structure.offset:x}), {structure.length} bytes"
-        )
+        at = f"{structure.offset} (0x{structure.offset:x})"
+        lines.append(f"{terminal(structure.name)} at {at}, {structure.length} bytes")
         for field in structure.fields:
             raw = field.raw if len(field.raw) <= 32 else field.raw[:29] + "..."
             meaning = f"  {terminal(field.meaning)}" if field.meaning else ""
