@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from imgtool.limits import Limits
 from imgtool.model.values import Problem, ProblemKind, Structure
 from imgtool.sources.base import NotHeldError, Source
+from imgtool.sources.memory import Window
 from imgtool.structs.layout import Layout, LayoutError
 
 R = TypeVar("R", bound=NamedTuple)
@@ -38,16 +39,29 @@ class Parsed(NamedTuple):
 
 
 class View:
-    """A source under limits. `size` is bytes; offsets are bytes from the start of the source."""
+    """A source under limits. `size` is bytes; offsets are bytes from the start of the source.
 
-    __slots__ = ("_parsed", "_problems", "limits", "size", "source")
+    `base` is where a part (see `part`) starts in the whole; 0 for the whole itself.
+    """
+
+    __slots__ = ("_parsed", "_problems", "base", "limits", "size", "source")
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self.source = source
         self.limits = limits
         self.size = source.size
+        self.base = 0
         self._problems: list[Problem] = []
         self._parsed: list[Parsed] = []
+
+    def part(self, start: int, length: int) -> View:
+        """A view of `length` bytes from `start` on, cut where this one ends. What is read through it counts
+        from `start`; what is recorded (structures, problems) lands in this view, with the whole's offsets."""
+        part = View(Window(self.source, start, length), self.limits)
+        part.base = self.base + start
+        part._problems = self._problems
+        part._parsed = self._parsed
+        return part
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -69,7 +83,7 @@ class View:
         length: int | None = None,
     ) -> None:
         """Record that `what` could not be read."""
-        self.note(Problem(kind, what, message, offset, length))
+        self.note(Problem(kind, what, message, None if offset is None else self.base + offset, length))
 
     def peek(self, offset: int, length: int) -> bytes:
         """The bytes of the range that exist: fewer than `length` at the end, none outside.
@@ -89,8 +103,9 @@ class View:
         self._cap(what, offset, length)
         data = b"" if offset < 0 else self._fetch(offset, length, what)
         if len(data) < length:
-            message = f"{what}: needs bytes {offset}..{offset + length}, the file has {self.size}"
-            raise Unreadable(Problem("truncated", what, message, offset, length))
+            start, end = self.base + offset, "its part ends at" if self.base else "the file has"
+            message = f"{what}: needs bytes {start}..{start + length}, {end} {self.base + self.size}"
+            raise Unreadable(Problem("truncated", what, message, start, length))
         return data
 
     def parse(self, layout: Layout[R], offset: int, name: str | None = None) -> R:
@@ -106,9 +121,9 @@ class View:
             record = layout.parse(data)
         except LayoutError as error:
             message = f"{what}: not readable: {error}"
-            raise Unreadable(Problem("malformed", what, message, offset, len(data))) from None
+            raise Unreadable(Problem("malformed", what, message, self.base + offset, len(data))) from None
         if len(self._parsed) < self.limits.records:
-            self._parsed.append(Parsed(layout, offset, what, data))  # type: ignore[arg-type] # invariant R
+            self._parsed.append(Parsed(layout, self.base + offset, what, data))  # type: ignore[arg-type] # invariant R
         return record
 
     def optional(self, layout: Layout[R], offset: int, name: str | None = None) -> R | None:
@@ -136,8 +151,9 @@ class View:
     def _cap(self, what: str, offset: int, length: int) -> None:
         if length > self.limits.read:
             message = f"{what}: {length} bytes are over the read cap of {self.limits.read}"
-            raise Unreadable(Problem("cap", what, message, offset, length))
+            raise Unreadable(Problem("cap", what, message, self.base + offset, length))
 
     def _not_held(self, what: str, offset: int, length: int) -> Unreadable:
-        message = f"{what}: bytes {offset}..{offset + length} of the stream were not kept"
-        return Unreadable(Problem("not-read", what, message, offset, length))
+        start = self.base + offset
+        message = f"{what}: bytes {start}..{start + length} of the stream were not kept"
+        return Unreadable(Problem("not-read", what, message, start, length))
