@@ -45,11 +45,41 @@ class Limits(NamedTuple):
     qcow2_snapshot_table: int = 64 * 1024 * 1024  #: QCOW_MAX_SNAPSHOTS_SIZE
     qcow2_snapshot_extra: int = 1024  #: extra data of one snapshot
     qcow2_snapshots_listed: int = 1024  #: snapshots listed in a report
-    qcow2_bitmaps: int = 65_535
+    qcow2_bitmaps: int = 65_535  #: QCOW2_MAX_BITMAPS
+    qcow2_bitmap_directory: int = 65_535 * 1024  #: QCOW2_MAX_BITMAP_DIRECTORY_SIZE
     qcow2_bitmaps_listed: int = 1024  #: bitmaps listed in a report
     qcow2_l1_table: int = 32 * 1024 * 1024  #: QCOW_MAX_L1_SIZE
     qcow2_refcount_table: int = 8 * 1024 * 1024
+    qcow2_name: int = 4096  #: bytes taken of one snapshot's or bitmap's name
     qcow2_feature_names: int = 512  #: rows of the feature name table
+
+    # tar archives (ova, docker)
+    tar_headers: int = 16_384  #: headers of one archive that are read, extended ones included
+    tar_extended: int = 1024 * 1024  #: bytes of one extended header (pax, GNU long name)
+    tar_pax_records: int = 1024  #: records of one pax header
+    tar_sparse_blocks: int = 256  #: blocks of the map of one sparse member
+
+    # XML (OVF descriptors, EC2 bundle manifests)
+    xml_size: int = 4 * 1024 * 1024  #: bytes of one document (DSP0243 readers stop there too)
+    xml_depth: int = 64  #: nesting of elements
+    xml_elements: int = 20_000
+    xml_attributes: int = 128  #: attributes of one element
+
+    # OVF
+    ovf_files: int = 1024  #: files, disks, systems, networks listed of each
+    ovf_manifest: int = 1024 * 1024  #: bytes of a manifest (.mf)
+    ovf_manifest_lines: int = 4096
+    ovf_chunks: int = 4096  #: chunks of one file
+
+    # docker archives, OCI layouts
+    docker_json: int = 1024 * 1024  #: bytes of one JSON document
+    docker_json_total: int = 4 * 1024 * 1024  #: bytes of all JSON documents of one archive
+    docker_images: int = 64  #: images of one archive that are read
+    docker_layers: int = 1024  #: layers of one image
+    docker_index_depth: int = 4  #: nesting of OCI indexes
+
+    # EC2 bundle manifests
+    ami_parts: int = 4096  #: parts listed
 
 
 DEFAULT = Limits()
