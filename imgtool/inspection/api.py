@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import select
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from imgtool.errors import InputError
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.ingest.digests import algorithm, parse_expected
-from imgtool.ingest.pump import CHUNK, Progress, Pump, digest_source, digest_stream
 from imgtool.inspection.checks.general import changed_while_read, digest_differs
 from imgtool.inspection.conductor import examine
 from imgtool.inspection.options import Options
-from imgtool.inspection.streams import examine_stream
 from imgtool.inspection.subject import ExpectedDigest
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.report import Report
 from imgtool.sources.base import Source
 from imgtool.sources.file import FileSource, open_file
+from imgtool.sources.stream import seekable, stream_chunks, stream_name
+
+if TYPE_CHECKING:
+    from imgtool.ingest.pump import Progress
 
 #: A path, or a binary file object.
 Input = str | os.PathLike[str] | IO[bytes]
@@ -52,13 +52,13 @@ def inspect(
     expected = tuple(parse_expected(text) for text in expect)
     wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
     options = Options(limits, depth, structures, whole=bool(wanted))
-    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not _seekable(path_or_fileobj):
+    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj):
         return _inspect_stream(path_or_fileobj, wanted, expected, options, progress)
     with open_input(path_or_fileobj, device) as source:
         report = examine(source, source.name, options)
         if on_facts is not None:
             on_facts(report)
-        sums = digest_source(source, wanted, progress) if wanted else {}
+        sums = _digests(source, wanted, progress) if wanted else {}
         return _finish(report, source, sums, expected, limits)
 
 
@@ -74,13 +74,21 @@ def checksum(
     Raises UsageError for an unknown algorithm, InputError when the input cannot be read.
     """
     names = tuple(algorithm(name) for name in algorithms)
-    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not _seekable(path_or_fileobj):
+    if not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj):
+        from imgtool.ingest.pump import Pump, digest_stream
+
         pump = Pump(names)
         with pump:
             digest_stream(stream_chunks(path_or_fileobj), pump, lambda chunk: None, progress)
         return pump.hexdigests()
     with open_input(path_or_fileobj, device) as source:
-        return digest_source(source, names, progress)
+        return _digests(source, names, progress)
+
+
+def _digests(source: Source, names: tuple[str, ...], progress: Progress | None) -> dict[str, str]:
+    from imgtool.ingest.pump import digest_source
+
+    return digest_source(source, names, progress)
 
 
 def open_input(path_or_fileobj: Input, device: bool = False) -> Source:
@@ -89,29 +97,7 @@ def open_input(path_or_fileobj: Input, device: bool = False) -> Source:
         return open_file(os.fsdecode(path_or_fileobj), device)
     from imgtool.sources.fileobj import FileObjectSource
 
-    return FileObjectSource(path_or_fileobj, _stream_name(path_or_fileobj))
-
-
-def stream_chunks(stream: IO[bytes]) -> Iterator[memoryview]:
-    """The bytes of a stream in chunks; each is valid until the next one is asked for."""
-    buffer = memoryview(bytearray(CHUNK))
-    fill: Callable[[memoryview], int | None] | None = getattr(stream, "readinto", None)
-    try:
-        if fill is None:
-            while part := stream.read(CHUNK):
-                yield memoryview(part)
-            return
-        while count := _filled(fill, buffer, stream):
-            yield buffer[:count]
-    except OSError as error:
-        raise InputError(f"{_stream_name(stream)}: cannot read: {error.strerror}") from error
-
-
-def _filled(fill: Callable[[memoryview], int | None], buffer: memoryview, stream: IO[bytes]) -> int:
-    """The count of bytes that came; a stream that does not block is waited for."""
-    while (count := fill(buffer)) is None:
-        select.select([stream], [], [])
-    return count
+    return FileObjectSource(path_or_fileobj, stream_name(path_or_fileobj))
 
 
 def _inspect_stream(
@@ -121,7 +107,9 @@ def _inspect_stream(
     options: Options,
     progress: Progress | None,
 ) -> Report:
-    name = _stream_name(stream)
+    from imgtool.inspection.streams import examine_stream
+
+    name = stream_name(stream)
     done = examine_stream(stream_chunks(stream), name, options, examine, digests=wanted, progress=progress)
     return _finish(done.report, None, dict(done.digests), expected, options.limits)
 
@@ -142,17 +130,3 @@ def _finish(
         return report
     findings = tuple(sorted((*report.findings, *found), key=lambda one: SEVERITIES.index(one.severity)))
     return replace(report, checksums=sums, findings=findings)
-
-
-def _seekable(stream: IO[bytes]) -> bool:
-    try:
-        return stream.seekable()
-    except (AttributeError, OSError):
-        return False
-
-
-def _stream_name(stream: IO[bytes]) -> str:
-    name = getattr(stream, "name", None)
-    if name == "<stdin>":
-        return "-"
-    return name if isinstance(name, str) else "<stream>"

@@ -6,13 +6,15 @@ wrapper around it. Null where nothing holds.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.containers.member import ContainerFacts
 from imgtool.inspection.subject import Reading
 from imgtool.model.report import Report
 from imgtool.model.values import Facet
 from imgtool.model.volumes import Volumes
+
+if TYPE_CHECKING:
+    from imgtool.containers.member import ContainerFacts
 
 #: Linux file systems that an unpartitioned machine image (ami) may be.
 AMI_FILESYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
@@ -55,6 +57,8 @@ def is_machine_image(volumes: Volumes | None) -> bool:
 
 
 def _container(reading: Reading, members: tuple[Report, ...]) -> Whole:
+    from imgtool.containers.member import ContainerFacts
+
     facts, name = reading.facts, reading.entry.name
     if not isinstance(facts, ContainerFacts):
         return Whole(None, name, (), None, False, None)

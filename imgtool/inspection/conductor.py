@@ -7,9 +7,9 @@ image; InputError passes where the bytes cannot be read at all.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from imgtool.containers import CONTAINERS
-from imgtool.containers.member import ContainerFacts
 from imgtool.detect.match import Index, build_index, matches, resolve
 from imgtool.detect.registry import Match, Windows
 from imgtool.findings.core import SEVERITIES, Finding
@@ -17,7 +17,6 @@ from imgtool.formats import FORMATS, RAW
 from imgtool.inspection.checks.general import RULES, reader_failed, rule_failed
 from imgtool.inspection.compose import compose, facet_names
 from imgtool.inspection.guard import guarded_read, guarded_rules, guarded_survey
-from imgtool.inspection.members import embedded_members, member_report
 from imgtool.inspection.options import Budget, Options
 from imgtool.inspection.subject import Failure, Reading, Subject
 from imgtool.limits import Limits
@@ -28,7 +27,9 @@ from imgtool.sources.base import Source
 from imgtool.sources.memory import Peeked, Window
 from imgtool.structs.view import View
 from imgtool.volumes import VOLUMES
-from imgtool.volumes.survey import Survey
+
+if TYPE_CHECKING:
+    from imgtool.volumes.survey import Survey
 
 #: Kinds of entries whose readers are asked for the whole source.
 _WHOLE = frozenset({"format", "container", "kernel", "ramdisk"})
@@ -142,21 +143,12 @@ def _survey(
 def _members(
     primary: Reading, source: Source, options: Options, level: int, budget: Budget
 ) -> tuple[tuple[Report, ...], bool]:
-    """Nested reports, and whether the depth limit kept members from being looked into."""
-    members = embedded_members(primary.facts.embedded, source)
-    total = len(members)
-    if isinstance(primary.facts, ContainerFacts):
-        members = (*members, *primary.facts.members)
-        total += primary.facts.members_total
-    if not members:
+    """Nested reports, and whether a limit kept members from being looked into."""
+    if primary.entry.kind != "container" and not primary.facts.embedded:
         return (), False
-    within = level < options.depth
-    reports = []
-    for member in members[: options.limits.nested_reports]:
-        look = within and budget.take()
-        reports.append(member_report(member, options, look, level + 1, budget, examine))
-    looked = within and len(reports) == total and budget.left >= 0
-    return tuple(reports), options.depth > 0 and not looked
+    from imgtool.inspection.members import nested_reports
+
+    return nested_reports(primary.facts, source, options, level, budget, examine)
 
 
 def _facets(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imgtool.detect.match import resolve
 from imgtool.detect.registry import Entry
@@ -18,7 +18,9 @@ from imgtool.inspection.subject import Failure
 from imgtool.limits import Limits
 from imgtool.model.facts import Facts
 from imgtool.structs.view import Unreadable, View
-from imgtool.volumes.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from imgtool.volumes.survey import Survey
 
 
 def guarded_read(entry: Entry, view: View, failures: list[Failure]) -> Facts | None:
@@ -54,6 +56,8 @@ def guarded_rules(
 
 def guarded_survey(view: View, outer: str, failures: list[Failure]) -> Survey | None:
     """What lies inside raw bytes; `outer` is the format around them. The reader's guard, for volumes."""
+    from imgtool.volumes.survey import survey
+
     try:
         return survey(view, view.limits, outer)
     except Unreadable as error:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from imgtool.containers.member import Member
+from imgtool.containers.member import ContainerFacts, Member
 from imgtool.inspection.options import Budget, Options
 from imgtool.inspection.streams import examine_stream
+from imgtool.model.facts import Facts
 from imgtool.model.report import Report
 from imgtool.model.values import Embedded
 from imgtool.sources.base import Source
@@ -39,6 +40,26 @@ def embedded_members(embedded: tuple[Embedded, ...], source: Source) -> tuple[Me
 
 def _window(source: Source, part: Embedded) -> Callable[[], Source]:
     return lambda: Window(source, part.offset, part.length, part.name)
+
+
+def nested_reports(
+    facts: Facts, source: Source, options: Options, level: int, budget: Budget, examine: Examine
+) -> tuple[tuple[Report, ...], bool]:
+    """The reports of all members, and whether a limit kept some from being looked into."""
+    members = embedded_members(facts.embedded, source)
+    total = len(members)
+    if isinstance(facts, ContainerFacts):
+        members = (*members, *facts.members)
+        total += facts.members_total
+    if not members:
+        return (), False
+    within = level < options.depth
+    reports = []
+    for member in members[: options.limits.nested_reports]:
+        look = within and budget.take()
+        reports.append(member_report(member, options, look, level + 1, budget, examine))
+    looked = within and len(reports) == total and budget.left >= 0
+    return tuple(reports), options.depth > 0 and not looked
 
 
 def member_report(

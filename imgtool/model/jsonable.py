@@ -6,7 +6,6 @@ Bytes become hex. A string that was not UTF-8 in the file is given with U+FFFD, 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -83,6 +82,8 @@ def _pairs(items: Iterable[tuple[str, object]]) -> dict[str, object]:
         key = _clean(raw_key)
         result[key] = jsonable(value)
         if isinstance(value, str) and result[key] != value:
+            import base64
+
             raw = value.encode("utf-8", "surrogateescape")
             result[f"{key}_b64"] = base64.b64encode(raw).decode("ascii")
     return result

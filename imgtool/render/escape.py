@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 #: Characters that change how the text around them is laid out: bidirectional controls, line separators.
 _LAYOUT = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
@@ -16,6 +14,8 @@ def terminal(text: str) -> str:
 
 
 def _shown(letter: str) -> str:
+    import unicodedata
+
     code = ord(letter)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
