@@ -4,8 +4,6 @@ divisor before it met one of these (or a tighter bound of its format's specifica
 Sizes are bytes unless the name says otherwise.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 
@@ -56,6 +54,8 @@ class Limits(NamedTuple):
     # tar archives (ova, docker)
     tar_headers: int = 16_384  #: headers of one archive that are read, extended ones included
     tar_extended: int = 1024 * 1024  #: bytes of one extended header (pax, GNU long name)
+    tar_extended_total: int = 16 * 1024 * 1024  #: bytes of all extended headers of one archive
+    tar_name: int = 4096  #: bytes of one name or link
     tar_pax_records: int = 1024  #: records of one pax header
     tar_sparse_blocks: int = 256  #: blocks of the map of one sparse member
 
@@ -80,6 +80,40 @@ class Limits(NamedTuple):
 
     # EC2 bundle manifests
     ami_parts: int = 4096  #: parts listed
+
+    # vhd (Virtual Hard Disk Image Format Specification 1.0)
+    vhd_size: int = 2040 * 1024**3  #: the largest disk: block numbers are sectors of 32 bits
+    vhd_locator: int = 64 * 1024  #: bytes of one parent locator
+
+    # vhdx ([MS-VHDX])
+    vhdx_size: int = 64 * 1024**4  #: the largest disk
+    vhdx_entries: int = 2047  #: entries of a region table, and of the metadata table
+    vhdx_item: int = 1024 * 1024  #: bytes of one metadata item
+    vhdx_locator_entries: int = 256  #: keys read of a parent locator
+
+    # iso (ECMA-119, ECMA-167, El Torito)
+    iso_descriptors: int = 64  #: structures of the volume recognition area that are read
+    iso_boot_records: int = 128  #: records of a boot catalog, of 32 bytes
+    iso_continuations: int = 8  #: SUSP continuation areas that are followed
+    iso_continuation: int = 16 * 1024  #: bytes of one SUSP continuation area
+    iso_udf_descriptors: int = 64  #: descriptors of one UDF volume descriptor sequence
+    iso_tail: int = 2 * 1024 * 1024  #: padding that writers leave behind a volume
+
+    # dmg
+    dmg_size: int = 1 << 60  #: the largest disk
+    dmg_plist: int = 16 * 1024 * 1024  #: bytes of the property list
+
+    # bochs
+    bochs_catalog: int = 1 << 20  #: entries of the catalog
+    bochs_extent: int = 8 * 1024 * 1024  #: bytes of one extent
+
+    # cloop
+    cloop_block: int = 64 * 1024 * 1024  #: bytes of one block
+    cloop_offsets: int = 512 * 1024 * 1024  #: bytes of the table of offsets
+
+    # asif
+    asif_chunk: int = 1 << 30  #: bytes of one chunk
+    asif_size: int = 1 << 60  #: the largest disk
 
 
 DEFAULT = Limits()

@@ -15,7 +15,13 @@ class Published(NamedTuple):
 
 _GENERAL = "imgtool.inspection.checks.general"
 _QCW_STRUCTURE = "imgtool.formats.qcow2.checks.structure"
+_QCW_EXTENSIONS = "imgtool.formats.qcow2.checks.extensions"
+_QCW_METADATA = "imgtool.formats.qcow2.checks.metadata"
+_QCW_REFERENCES = "imgtool.formats.qcow2.checks.references"
 _QCW_ENCRYPTION = "imgtool.formats.qcow2.checks.encryption"
+_VHD_STRUCTURE = "imgtool.formats.vhd.checks.structure"
+_VHD_SIZES = "imgtool.formats.vhd.checks.sizes"
+_VHD_INTEGRITY = "imgtool.formats.vhd.checks.integrity"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -43,11 +49,52 @@ LEDGER: tuple[Published, ...] = (
     Published("QCW006", "qcow2-unknown-autoclear-feature", f"{_QCW_STRUCTURE}:unknown_autoclear"),
     Published("QCW007", "qcow2-compression-type-mismatch", f"{_QCW_STRUCTURE}:compression_mismatch"),
     Published("QCW008", "qcow2-unknown-crypt-method", f"{_QCW_STRUCTURE}:unknown_crypt"),
+    Published("QCW009", "qcow2-unknown-header-bytes", f"{_QCW_STRUCTURE}:unknown_header_bytes"),
     Published("QCW010", "qcow2-l1-table-misplaced", f"{_QCW_STRUCTURE}:l1_table"),
     Published("QCW011", "qcow2-refcount-table-misplaced", f"{_QCW_STRUCTURE}:refcount_table"),
-    Published("QCW012", "qcow2-snapshot-table-misplaced", f"{_QCW_STRUCTURE}:snapshot_table"),
+    Published("QCW012", "qcow2-snapshot-table-misplaced", f"{_QCW_METADATA}:snapshot_table"),
     Published("QCW013", "qcow2-image-marked-dirty", f"{_QCW_STRUCTURE}:marked_dirty"),
     Published("QCW014", "qcow2-image-marked-corrupt", f"{_QCW_STRUCTURE}:marked_corrupt"),
+    Published("QCW015", "qcow2-lazy-refcounts", f"{_QCW_STRUCTURE}:lazy_refcounts"),
+    Published("QCW020", "qcow2-extension-crosses-its-area", f"{_QCW_EXTENSIONS}:crossing"),
+    Published("QCW021", "qcow2-extension-repeated", f"{_QCW_EXTENSIONS}:repeated"),
+    Published("QCW022", "qcow2-extension-bad-size", f"{_QCW_EXTENSIONS}:bad_size"),
+    Published("QCW023", "qcow2-unknown-extension", f"{_QCW_EXTENSIONS}:unknown"),
+    Published("QCW030", "qcow2-snapshots-present", f"{_QCW_METADATA}:snapshots_present"),
+    Published("QCW031", "qcow2-snapshot-extra-data-short", f"{_QCW_METADATA}:snapshot_extra"),
+    Published("QCW032", "qcow2-snapshot-l1-table-misplaced", f"{_QCW_METADATA}:snapshot_l1_table"),
+    Published("QCW040", "qcow2-bitmaps-present", f"{_QCW_METADATA}:bitmaps_present"),
+    Published("QCW041", "qcow2-bitmaps-stale", f"{_QCW_METADATA}:bitmaps_stale"),
+    Published("QCW042", "qcow2-bitmap-directory-misplaced", f"{_QCW_METADATA}:bitmap_directory"),
+    Published("QCW043", "qcow2-bitmap-malformed", f"{_QCW_METADATA}:bitmap_entry"),
+    Published("QCW101", "qcow2-backing-name-misplaced", f"{_QCW_REFERENCES}:name_misplaced"),
+    Published("QCW102", "qcow2-backing-offset-without-size", f"{_QCW_REFERENCES}:offset_without_size"),
+    Published("QCW103", "qcow2-unsafe-backing-format", f"{_QCW_REFERENCES}:unsafe_format"),
+    Published("QCW104", "qcow2-raw-external-data-mismatch", f"{_QCW_REFERENCES}:raw_external_data"),
     Published("QCW401", "qcow2-legacy-aes-encryption", f"{_QCW_ENCRYPTION}:legacy_aes"),
     Published("QCW402", "qcow2-crypto-header-mismatch", f"{_QCW_ENCRYPTION}:crypto_header"),
+    Published("QCW403", "qcow2-luks-encryption", f"{_QCW_ENCRYPTION}:luks"),
+    # vhd
+    Published("VHD001", "vhd-footers-disagree", f"{_VHD_STRUCTURE}:footers_disagree"),
+    Published("VHD002", "vhd-footer-copy-missing", f"{_VHD_STRUCTURE}:copy_missing"),
+    Published("VHD003", "vhd-trailing-footer-missing", f"{_VHD_STRUCTURE}:trailing_missing"),
+    Published("VHD004", "vhd-bad-version", f"{_VHD_STRUCTURE}:bad_version"),
+    Published("VHD005", "vhd-unknown-disk-type", f"{_VHD_STRUCTURE}:unknown_type"),
+    Published("VHD006", "vhd-fixed-size-mismatch", f"{_VHD_STRUCTURE}:fixed_size"),
+    Published("VHD007", "vhd-fixed-data-offset", f"{_VHD_STRUCTURE}:fixed_data_offset"),
+    Published("VHD008", "vhd-dynamic-header-misplaced", f"{_VHD_STRUCTURE}:header_misplaced"),
+    Published("VHD009", "vhd-bad-block-size", f"{_VHD_STRUCTURE}:bad_block_size"),
+    Published("VHD010", "vhd-block-table-misplaced", f"{_VHD_STRUCTURE}:table_misplaced"),
+    Published("VHD011", "vhd-block-table-too-small", f"{_VHD_STRUCTURE}:table_too_small"),
+    Published("VHD012", "vhd-block-table-larger-than-needed", f"{_VHD_STRUCTURE}:table_larger"),
+    Published("VHD013", "vhd-saved-state", f"{_VHD_STRUCTURE}:saved_state"),
+    Published("VHD014", "vhd-null-uuid", f"{_VHD_STRUCTURE}:null_uuid"),
+    Published("VHD015", "vhd-unknown-creator", f"{_VHD_STRUCTURE}:unknown_creator"),
+    Published("VHD101", "vhd-parent-of-other-type", f"{_VHD_STRUCTURE}:parent_of_other_type"),
+    Published("VHD201", "vhd-too-large", f"{_VHD_SIZES}:too_large"),
+    Published("VHD301", "vhd-footer-checksum-wrong", f"{_VHD_INTEGRITY}:footer_checksum"),
+    Published("VHD302", "vhd-dynamic-header-checksum-wrong", f"{_VHD_INTEGRITY}:header_checksum"),
+    Published("VHD501", "vhd-size-fields-differ", f"{_VHD_SIZES}:fields_differ"),
+    Published("VHD502", "vhd-readers-disagree-on-size", f"{_VHD_SIZES}:readers_disagree"),
+    Published("VHD503", "vhd-not-whole-mebibytes", f"{_VHD_SIZES}:whole_mebibytes"),
 )

@@ -33,4 +33,39 @@ QCOW2 = Entry(
     glance="qcow2",
 )
 
-FORMATS: tuple[Entry, ...] = (QCOW2, RAW)
+VHD = Entry(
+    name="vhd",
+    title="Virtual PC and Hyper-V virtual hard disk",
+    family="VHD",
+    kind="format",
+    signatures=(Signature(b"conectix"), Signature(b"conectix", -512), Signature(b"conectix", -511)),
+    reader="imgtool.formats.vhd.reader:read",
+    checks="imgtool.formats.vhd.checks:RULES",
+    rank=20,
+    qemu="vpc",
+    glance="vhd",
+    aliases=("vpc",),
+)
+
+ISO = Entry(
+    name="iso",
+    title="ISO 9660 and UDF optical disc image",
+    family="ISO",
+    kind="format",
+    signatures=(
+        Signature(b"CD001", 0x8001),
+        Signature(b"CD001", 0x8801),
+        Signature(b"BEA01", 0x8001),
+        Signature(b"NSR02", 0x8801),
+        Signature(b"NSR03", 0x8801),
+        Signature(b"NSR02", 0x9001),
+        Signature(b"NSR03", 0x9001),
+    ),
+    reader="imgtool.formats.iso.reader:read",
+    checks="imgtool.formats.iso.checks:RULES",
+    rank=45,
+    qemu="raw",
+    glance="iso",
+)
+
+FORMATS: tuple[Entry, ...] = (QCOW2, VHD, ISO, RAW)
