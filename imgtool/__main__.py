@@ -1,5 +1,5 @@
 """`python -m imgtool`."""
 
-from imgtool.cli.main import main
+from imgtool.cli.start import main
 
 main()

@@ -34,8 +34,13 @@ class Limits(NamedTuple):
     wrapper_output: int = 64 * 1024**4  #: the most that a compressed wrapper may inflate to
     wrapper_ratio: int = 200_000  #: output / input above which inflating stops …
     wrapper_ratio_floor: int = 64 * 1024 * 1024  #: … once the output passed this floor
-    wrapper_probe: int = 16 * 1024 * 1024  #: output inflated when only headers are asked for
+    wrapper_probe: int = 8 * 1024 * 1024  #: output inflated when only headers are asked for
     wrapper_memory: int = 128 * 1024 * 1024  #: dictionary or window a wrapper may ask for
+    wrapper_steps: int = 4096  #: frames, blocks or members with next to nothing in them that are decoded
+    wrapper_ratio_warning: int = 1000  #: output / input above which a wrapper is a likely bomb …
+    wrapper_ratio_warning_floor: int = 1024**3  #: … where its output is at least this
+    wrapper_index: int = 1024 * 1024  #: bytes of an xz index or a zip directory that are read
+    wrapper_records: int = 16_384  #: records of an xz index, blocks of zstd frames, entries of a zip that are walked
 
     # qcow2 (QEMU docs/interop/qcow2)
     qcow2_extensions: int = 256  #: header extensions read

@@ -3,8 +3,6 @@
 Plain data: an entry names its reader and checks as "module:function" text and imports nothing of them.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 Kind = Literal["format", "container", "table", "filesystem", "kernel", "ramdisk"]

@@ -4,8 +4,6 @@ This room knows nothing of formats. A rule is a generator function over the fact
 decorated with `@rule`; its docstring is the page that `imgtool rule CODE` prints.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, NamedTuple, TypeVar
 

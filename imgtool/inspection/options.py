@@ -1,7 +1,5 @@
 """How an inspection is asked for, and what bounds its nesting."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from imgtool.limits import DEFAULT, Limits

@@ -1,7 +1,5 @@
 """What the rules of any image (IMG) look at: everything the conductor saw of one input."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from imgtool.detect.registry import Entry, Match

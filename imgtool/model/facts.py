@@ -1,7 +1,5 @@
 """Facts: what a reader found. Every format has a frozen subclass; opinions live in its checks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from imgtool.model.values import Embedded, Problem, Reference

@@ -4,8 +4,6 @@ Strings that came out of a file are `str` decoded with `surrogateescape` where t
 so that the exact bytes survive; `model.jsonable` writes them as U+FFFD plus `…_b64`.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 ExtentKind = Literal["data", "zero", "hole", "compressed", "reference"]

@@ -1,7 +1,5 @@
 """What lies inside raw bytes: partition tables, file systems, boot facts. Offsets and sizes in bytes."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 
