@@ -27,7 +27,11 @@ class FeatureLabel(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """An internal snapshot. `virtual_size` and `vm_state_size` in bytes; `date` in seconds since 1970."""
+    """An internal snapshot. `virtual_size` and `vm_state_size` in bytes; `date` in seconds since 1970.
+
+    `icount`: instructions executed when it was taken; None where none were counted. `entry_offset` is where
+    its entry lies in the file.
+    """
 
     id: str
     name: str
@@ -39,6 +43,8 @@ class Snapshot(NamedTuple):
     l1_table_offset: int
     l1_size: int
     extra_data_size: int
+    icount: int | None
+    entry_offset: int
 
 
 class Bitmap(NamedTuple):
@@ -51,19 +57,24 @@ class Bitmap(NamedTuple):
     flags: tuple[str, ...]
     table_offset: int
     table_size: int
+    name_size: int
+    extra_data_size: int
+    entry_offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qcow2Facts(Facts):
     """Facts of a qcow2 image. Sizes and offsets in bytes; `version` 2 or 3.
 
-    `backing_file` is what the header names; `data_file` what its extension names.
+    `backing_file` is what the header names; `data_file` what its extension names. `extension_area`: the start
+    and end of the header extensions. `unknown_header_offset`: the first byte of the header that is not zero
+    and belongs to no field of it.
     """
 
-    HIDDEN = frozenset({"header", "header_v3", "extension_area"})
+    HIDDEN = frozenset({"header", "header_v3", "extension_area", "unknown_header_offset"})
 
     version: int
-    compat: str
+    compat: str | None
     cluster_size: int | None
     refcount_bits: int | None
     compression_type: str
@@ -100,3 +111,4 @@ class Qcow2Facts(Facts):
     header: HeaderV2
     header_v3: HeaderV3 | None = None
     extension_area: tuple[int, int]
+    unknown_header_offset: int | None = None

@@ -16,6 +16,19 @@ MAGIC = b"QFI\xfb"
 HEADER_V2_SIZE = 72
 HEADER_V3_SIZE = 104
 
+MIN_CLUSTER_BITS = 9
+MAX_CLUSTER_BITS = 21
+EXTENDED_L2_CLUSTER_BITS = 14
+MAX_REFCOUNT_ORDER = 6
+MAX_BACKING_NAME = 1023
+MIN_GRANULARITY_BITS = 9
+MAX_GRANULARITY_BITS = 31
+MAX_BITMAP_NAME = 1023
+MAX_BITMAP_TABLE = 1 << 27
+
+#: Versions as creation options name them.
+COMPAT = {2: "0.10", 3: "1.1"}
+
 CRYPT_METHODS = {0: "none", 1: "aes", 2: "luks"}
 COMPRESSION_TYPES = {0: "zlib", 1: "zstd"}
 
@@ -264,7 +277,7 @@ SNAPSHOT_ENTRY = Layout(
 
 
 class SnapshotExtra(NamedTuple):
-    """The first 16 bytes of a snapshot's extra data (required in version 3)."""
+    """The first 16 bytes of a snapshot's extra data (version 3 requires them)."""
 
     vm_state_size: int
     virtual_disk_size: int
@@ -272,4 +285,21 @@ class SnapshotExtra(NamedTuple):
 
 SNAPSHOT_EXTRA = Layout(
     "snapshot extra data", SnapshotExtra, Struct("vm_state_size" / Int64ub, "virtual_disk_size" / Int64ub)
+)
+
+
+class SnapshotCount(NamedTuple):
+    """Bytes 16 to 23 of a snapshot's extra data, where it has them."""
+
+    icount: int
+
+
+#: `icount` where instructions were not counted.
+NO_ICOUNT = 0xFFFFFFFFFFFFFFFF
+
+SNAPSHOT_COUNT = Layout(
+    "snapshot extra data, instruction count",
+    SnapshotCount,
+    Struct("icount" / Int64ub),
+    meanings={"icount": {NO_ICOUNT: "not counted"}},
 )

@@ -57,4 +57,20 @@ def crypto_header(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
             yield crypto_header.at(message, offset=pointer.offset, length=pointer.length)
 
 
-ENCRYPTION = (legacy_aes, crypto_header)
+@rule("QCW403", "qcow2-luks-encryption", "note")
+def luks(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
+    """The guest's data is encrypted with LUKS.
+
+    What it checks: crypt_method is 2.
+
+    Why it matters: what is inside cannot be inspected without a key; nothing here says that it is safe.
+
+    What to do: nothing, if it is meant to be; else convert it with its key to an image without encryption.
+
+    References: QEMU docs/interop/qcow2, section "Header", crypt_method.
+    """
+    if facts.crypt_method == 2:
+        yield luks.at("crypt_method is 2 (LUKS)", field="crypt_method", offset=32, length=4)
+
+
+ENCRYPTION = (legacy_aes, crypto_header, luks)

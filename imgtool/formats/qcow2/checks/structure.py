@@ -39,9 +39,9 @@ def bad_cluster_size(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
 
     References: QEMU docs/interop/qcow2, section "Header".
     """
-    low = 14 if facts.extended_l2 else 9
-    if not low <= facts.cluster_bits <= 21:
-        message = f"cluster_bits is {facts.cluster_bits}, allowed are {low} to 21"
+    low = lay.EXTENDED_L2_CLUSTER_BITS if facts.extended_l2 else lay.MIN_CLUSTER_BITS
+    if not low <= facts.cluster_bits <= lay.MAX_CLUSTER_BITS:
+        message = f"cluster_bits is {facts.cluster_bits}, allowed are {low} to {lay.MAX_CLUSTER_BITS}"
         yield bad_cluster_size.at(message, field="cluster_bits", offset=20, length=4)
 
 
@@ -57,7 +57,7 @@ def bad_refcount_order(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
 
     References: QEMU docs/interop/qcow2, section "Header".
     """
-    if facts.header_v3 and facts.header_v3.refcount_order > 6:
+    if facts.header_v3 and facts.header_v3.refcount_order > lay.MAX_REFCOUNT_ORDER:
         message = f"refcount_order is {facts.header_v3.refcount_order}, at most 6 is allowed"
         yield bad_refcount_order.at(message, field="refcount_order", offset=96, length=4)
 
@@ -156,13 +156,30 @@ def unknown_crypt(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
         yield unknown_crypt.at(message, field="crypt_method", offset=32, length=4)
 
 
+@rule("QCW009", "qcow2-unknown-header-bytes", "warning")
+def unknown_header_bytes(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
+    """The header has bytes that belong to no known field and are not zero.
+
+    What it checks: in version 3, the bytes from 105 to header_length are zero.
+
+    Why it matters: a newer program wrote something there that this one (and older readers) cannot see.
+
+    What to do: nothing, if you know what wrote it; else convert the image.
+
+    References: QEMU docs/interop/qcow2, section "Header", additional fields.
+    """
+    if facts.unknown_header_offset is not None:
+        message = f"byte {facts.unknown_header_offset} of the header belongs to no known field and is not zero"
+        yield unknown_header_bytes.at(message, field="header", offset=facts.unknown_header_offset, length=1)
+
+
 @rule("QCW010", "qcow2-l1-table-misplaced", "error")
 def l1_table(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
     """The L1 table is misaligned, outside the file, too small for the disk, or over its cap.
 
-    What it checks: where l1_size is not 0: l1_table_offset is a multiple of the cluster size and not 0; the
-    table ends inside the file; it is at most 32 MiB (`limits.qcow2_l1_table`) and has an entry for
-    every L2 table that the virtual size needs.
+    What it checks: the table has an entry for every L2 table that the virtual size needs and is at most
+    32 MiB (`limits.qcow2_l1_table`); where it has any entry, l1_table_offset is a multiple of the cluster size
+    and not 0, and the table ends inside the file.
 
     Why it matters: the whole mapping of the disk hangs on it; oversized ones have exhausted memory
     (CVE-2014-0222, CVE-2014-0223), misplaced ones have leaked it (CVE-2014-0144).
@@ -171,14 +188,14 @@ def l1_table(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
 
     References: QEMU docs/interop/qcow2, section "Header".
     """
-    if not facts.cluster_size or not facts.l1_size:
+    if not facts.cluster_size:
         return
     size = facts.l1_size * 8
     if size > limits.qcow2_l1_table:
         message = f"L1 table of {size} bytes is over the cap of {limits.qcow2_l1_table}"
         yield l1_table.at(message, field="l1_size", offset=36, length=4)
         return
-    fault = _misplaced(facts, facts.l1_table_offset, size)
+    fault = misplaced(facts, facts.l1_table_offset, size) if size else None
     if fault:
         yield l1_table.at(f"L1 table {fault}", field="l1_table_offset", offset=40, length=8)
     needed = ceil_div(facts.size, facts.cluster_size * _l2_entries(facts))
@@ -191,7 +208,7 @@ def _l2_entries(facts: Qcow2Facts) -> int:
     return (facts.cluster_size or 512) // (16 if facts.extended_l2 else 8)
 
 
-def _misplaced(facts: Qcow2Facts, at: int, size: int) -> str | None:
+def misplaced(facts: Qcow2Facts, at: int, size: int) -> str | None:
     """What is wrong with where a table lies; None where it lies well."""
     if not at or at % (facts.cluster_size or 512):
         return f"at {at} is not on a cluster"
@@ -223,34 +240,10 @@ def refcount_table(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
         )
         yield refcount_table.at(message, field="refcount_table_clusters", offset=56, length=4)
         return
-    fault = _misplaced(facts, facts.refcount_table_offset, size)
+    fault = misplaced(facts, facts.refcount_table_offset, size)
     if fault:
         message = f"reference count table {fault}"
         yield refcount_table.at(message, field="refcount_table_offset", offset=48, length=8)
-
-
-@rule("QCW012", "qcow2-snapshot-table-misplaced", "error")
-def snapshot_table(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
-    """The snapshot table is misaligned, outside the file, or has too many entries.
-
-    What it checks: where nb_snapshots is not 0: at most 65,536 of them (`limits.qcow2_snapshots`), at an
-    offset that is a multiple of the cluster size, not 0 and inside the file.
-
-    Why it matters: a reader that trusts the count allocates without bound (CVE-2014-0145).
-
-    What to do: take a fresh copy of the image, or convert it again from its source.
-
-    References: QEMU docs/interop/qcow2, section "Snapshots".
-    """
-    if not facts.nb_snapshots or not facts.cluster_size:
-        return
-    if facts.nb_snapshots > limits.qcow2_snapshots:
-        message = f"nb_snapshots is {facts.nb_snapshots}, at most {limits.qcow2_snapshots} is allowed"
-        yield snapshot_table.at(message, field="nb_snapshots", offset=60, length=4)
-    at = facts.snapshots_offset
-    if not at or at % facts.cluster_size or at >= facts.file_size:
-        message = f"snapshot table at {at} is not on a cluster inside the file"
-        yield snapshot_table.at(message, field="snapshots_offset", offset=64, length=8)
 
 
 @rule("QCW013", "qcow2-image-marked-dirty", "warning")
@@ -287,6 +280,22 @@ def marked_corrupt(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
         yield marked_corrupt.at("the corrupt bit is set", field="incompatible_features", offset=72, length=8)
 
 
+@rule("QCW015", "qcow2-lazy-refcounts", "note")
+def lazy_refcounts(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
+    """Reference counts are written late.
+
+    What it checks: compatible feature bit 0 (lazy refcounts), where the image is not marked dirty.
+
+    Why it matters: the image is sound now; after a crash it has to be repaired before it is written to.
+
+    What to do: nothing; `qemu-img amend -o lazy_refcounts=off` where you want it off.
+
+    References: QEMU docs/interop/qcow2, section "Header", compatible_features.
+    """
+    if facts.lazy_refcounts and not facts.dirty:
+        yield lazy_refcounts.at("lazy reference counts are on", field="compatible_features", offset=80, length=8)
+
+
 STRUCTURE = (
     bad_version,
     bad_cluster_size,
@@ -296,9 +305,10 @@ STRUCTURE = (
     unknown_autoclear,
     compression_mismatch,
     unknown_crypt,
+    unknown_header_bytes,
     l1_table,
     refcount_table,
-    snapshot_table,
     marked_dirty,
     marked_corrupt,
+    lazy_refcounts,
 )
