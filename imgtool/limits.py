@@ -120,5 +120,17 @@ class Limits(NamedTuple):
     asif_chunk: int = 1 << 30  #: bytes of one chunk
     asif_size: int = 1 << 60  #: the largest disk
 
+    # vmdk (VMware "Virtual Disk Format 5.0"; QEMU block/vmdk.c)
+    vmdk_descriptor: int = 1024 * 1024  #: bytes of a descriptor
+    vmdk_lines: int = 40_960  #: `key = value` lines of a descriptor
+    vmdk_lines_shown: int = 64  #: of those, the ones kept for `--fields`
+    vmdk_extents: int = 40_960  #: extents counted; 64 TiB in pieces of 2 GiB are 32,768
+    vmdk_extents_listed: int = 1024  #: extents listed in a report
+    vmdk_ddb: int = 1024  #: entries of the disk database
+    vmdk_value: int = 4096  #: characters of a value in the disk database
+    vmdk_grain: int = 0x200000  #: sectors of a grain: 1 GiB
+    vmdk_directory: int = 32 * 1024 * 1024  #: entries of a grain directory
+    vmdk_sectors: int = 1 << 54  #: sectors of an extent: the bytes fit 63 bits
+
 
 DEFAULT = Limits()

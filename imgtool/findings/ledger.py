@@ -22,6 +22,9 @@ _QCW_ENCRYPTION = "imgtool.formats.qcow2.checks.encryption"
 _VHD_STRUCTURE = "imgtool.formats.vhd.checks.structure"
 _VHD_SIZES = "imgtool.formats.vhd.checks.sizes"
 _VHD_INTEGRITY = "imgtool.formats.vhd.checks.integrity"
+_ISO_STRUCTURE = "imgtool.formats.iso.checks.structure"
+_ISO_BOOT = "imgtool.formats.iso.checks.boot"
+_ISO_UDF = "imgtool.formats.iso.checks.udf"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -97,4 +100,25 @@ LEDGER: tuple[Published, ...] = (
     Published("VHD501", "vhd-size-fields-differ", f"{_VHD_SIZES}:fields_differ"),
     Published("VHD502", "vhd-readers-disagree-on-size", f"{_VHD_SIZES}:readers_disagree"),
     Published("VHD503", "vhd-not-whole-mebibytes", f"{_VHD_SIZES}:whole_mebibytes"),
+    # iso: ISO 9660, UDF
+    Published("ISO001", "iso-unknown-data-in-system-area", f"{_ISO_STRUCTURE}:unknown_system_area"),
+    Published("ISO002", "iso-system-area-in-use", f"{_ISO_STRUCTURE}:used_system_area"),
+    Published("ISO003", "iso-byte-orders-disagree", f"{_ISO_STRUCTURE}:byte_orders"),
+    Published("ISO004", "iso-bad-block-size", f"{_ISO_STRUCTURE}:bad_block_size"),
+    Published("ISO005", "iso-truncated", f"{_ISO_STRUCTURE}:truncated"),
+    Published("ISO006", "iso-data-behind-volume", f"{_ISO_STRUCTURE}:behind"),
+    Published("ISO007", "iso-descriptors-without-end", f"{_ISO_STRUCTURE}:without_end"),
+    Published("ISO008", "iso-root-directory-misplaced", f"{_ISO_STRUCTURE}:root_misplaced"),
+    Published("ISO009", "iso-invalid-date", f"{_ISO_STRUCTURE}:invalid_date"),
+    Published("ISO010", "iso-unknown-descriptor-version", f"{_ISO_STRUCTURE}:unknown_version"),
+    Published("ISO011", "iso-trees-disagree", f"{_ISO_STRUCTURE}:trees_disagree"),
+    Published("ISO020", "iso-boot-record-misplaced", f"{_ISO_BOOT}:record_misplaced"),
+    Published("ISO021", "iso-boot-catalog-broken", f"{_ISO_BOOT}:catalog_broken"),
+    Published("ISO022", "iso-boot-image-outside", f"{_ISO_BOOT}:image_outside"),
+    Published("ISO023", "iso-boot-entries-missing", f"{_ISO_BOOT}:entries_missing"),
+    Published("ISO301", "iso-boot-catalog-checksum", f"{_ISO_BOOT}:catalog_checksum"),
+    Published("ISO040", "iso-udf-recognition-broken", f"{_ISO_UDF}:recognition_broken"),
+    Published("ISO041", "iso-udf-without-anchor", f"{_ISO_UDF}:without_anchor"),
+    Published("ISO042", "iso-udf-volume-missing", f"{_ISO_UDF}:volume_missing"),
+    Published("ISO302", "iso-udf-bad-tag", f"{_ISO_UDF}:bad_tag"),
 )

@@ -68,4 +68,22 @@ ISO = Entry(
     glance="iso",
 )
 
-FORMATS: tuple[Entry, ...] = (QCOW2, VHD, ISO, RAW)
+VMDK = Entry(
+    name="vmdk",
+    title="VMware virtual disk",
+    family="VMD",
+    kind="format",
+    signatures=(
+        Signature(b"KDMV"),
+        Signature(b"COWD"),
+        Signature(b"\xbe\xba\xfe\xca\0\0\0\0"),
+        Signature(b"", probe="imgtool.formats.vmdk.probe:is_descriptor", gate="text"),
+    ),
+    reader="imgtool.formats.vmdk.reader:read",
+    checks="imgtool.formats.vmdk.checks:RULES",
+    rank=13,
+    qemu="vmdk",
+    glance="vmdk",
+)
+
+FORMATS: tuple[Entry, ...] = (QCOW2, VMDK, VHD, ISO, RAW)
