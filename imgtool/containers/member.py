@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from imgtool.model.facts import Facts
+from imgtool.model.values import Problem
 from imgtool.sources.base import Source
 
 Role = Literal["disk", "descriptor", "manifest", "certificate", "config", "layer", "content", "file"]
@@ -29,12 +30,32 @@ class Member(NamedTuple):
     stream: Callable[[], Iterator[bytes]] | None = None
 
 
+class Decoded(NamedTuple):
+    """What came of a member that had to be decoded: `size` bytes came out, `consumed` went in.
+
+    `whole`: its end was reached; `trailing` bytes follow it then, zeros or not. `fault`: why it ended early;
+    None where no more was asked for.
+    """
+
+    name: str
+    size: int
+    consumed: int
+    whole: bool
+    trailing: int | None = None
+    trailing_zeros: bool = False
+    fault: Problem | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerFacts(Facts):
-    """Facts of a container. `disk_format` where the container itself says what its disks are."""
+    """Facts of a container. `disk_format` where the container itself says what its disks are.
+
+    `decoded` is added when its members were looked into.
+    """
 
     HIDDEN = frozenset({"members", "disk_format"})
 
     members: tuple[Member, ...] = ()
     members_total: int = 0
     disk_format: str | None = None
+    decoded: tuple[Decoded, ...] = ()

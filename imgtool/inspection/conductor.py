@@ -6,6 +6,7 @@ image; InputError passes where the bytes cannot be read at all.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from imgtool.inspection.checks.general import RULES, reader_failed, rule_failed
 from imgtool.inspection.compose import compose, facet_names
 from imgtool.inspection.guard import guarded_read, guarded_rules, guarded_survey
 from imgtool.inspection.options import Budget, Options
-from imgtool.inspection.subject import Failure, Reading, Subject
+from imgtool.inspection.subject import NOTHING_NESTED, Failure, Nested, Reading, Subject
 from imgtool.limits import Limits
 from imgtool.model.facts import Facts
 from imgtool.model.report import Report
@@ -29,6 +30,7 @@ from imgtool.structs.view import View
 from imgtool.volumes import VOLUMES
 
 if TYPE_CHECKING:
+    from imgtool.containers.member import Decoded
     from imgtool.volumes.survey import Survey
 
 #: Kinds of entries whose readers are asked for the whole source.
@@ -52,15 +54,18 @@ def examine(
 ) -> Report:
     """The report of `source`, without digests. `level` counts the containers around it."""
     limits = options.limits
-    budget = budget or Budget(limits)
     peeked = Peeked(source, limits.head, limits.tail)
+    budget = budget or Budget(options, peeked.size)
     found = tuple(matches(Windows(peeked.head, peeked.tail, peeked.size), signature_index()))
     failures: list[Failure] = []
     views: list[View] = []
     readings = _readings(found, peeked, limits, views, failures)
     primary = readings[0] if readings else _raw(peeked, limits, views)
     survey = _survey(primary, peeked, options, views, failures)
-    members, too_deep = _members(primary, peeked, options, level, budget)
+    nested = _members(primary, peeked, options, level, budget)
+    if nested.decoded:
+        primary = _told(primary, nested.decoded)
+        readings = (primary, *readings[1:])
     facets = _facets(readings, primary, found, survey, peeked.size)
     subject = Subject(
         path,
@@ -71,13 +76,13 @@ def examine(
         primary,
         facets,
         tuple(reference for reading in readings for reference in reading.facts.references),
-        tuple(dict.fromkeys(problem for view in views for problem in view.problems)),
+        tuple(dict.fromkeys((*(problem for view in views for problem in view.problems), *nested.problems))),
         tuple(failures),
-        too_deep,
+        nested.too_deep,
     )
     findings = _findings(subject, survey, limits, failures)
     volumes = survey.volumes if survey is not None else None
-    whole = compose(primary, volumes, members, facet_names(facets))
+    whole = compose(primary, volumes, nested.reports, facet_names(facets))
     return Report(
         path=path,
         size=peeked.size,
@@ -96,7 +101,7 @@ def examine(
         references=subject.references,
         details=primary.facts if type(primary.facts).__name__ != "Facts" else None,
         volumes=volumes,
-        members=members,
+        members=nested.reports,
         findings=findings,
         structures=_structures(views) if options.structures else (),
     )
@@ -140,15 +145,21 @@ def _survey(
     return guarded_survey(view, primary.entry.name, failures)
 
 
-def _members(
-    primary: Reading, source: Source, options: Options, level: int, budget: Budget
-) -> tuple[tuple[Report, ...], bool]:
-    """Nested reports, and whether a limit kept members from being looked into."""
+def _members(primary: Reading, source: Source, options: Options, level: int, budget: Budget) -> Nested:
+    """Nested reports of the members of a container and of what is embedded."""
     if primary.entry.kind != "container" and not primary.facts.embedded:
-        return (), False
+        return NOTHING_NESTED
     from imgtool.inspection.members import nested_reports
 
     return nested_reports(primary.facts, source, options, level, budget, examine)
+
+
+def _told(reading: Reading, decoded: tuple[Decoded, ...]) -> Reading:
+    """A container's reading with what came of the members that were decoded."""
+    from imgtool.containers.member import ContainerFacts
+
+    facts = reading.facts
+    return reading._replace(facts=replace(facts, decoded=decoded)) if isinstance(facts, ContainerFacts) else reading
 
 
 def _facets(

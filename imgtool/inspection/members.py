@@ -4,15 +4,19 @@ bounded streams where they must be decoded."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
-from imgtool.containers.member import ContainerFacts, Member
+from imgtool.codecs.decode import Decoding
+from imgtool.codecs.feed import CodecError
+from imgtool.containers.member import ContainerFacts, Decoded, Member
 from imgtool.inspection.options import Budget, Options
 from imgtool.inspection.streams import examine_stream
+from imgtool.inspection.subject import Nested
 from imgtool.model.facts import Facts
 from imgtool.model.report import Report
-from imgtool.model.values import Embedded
-from imgtool.sources.base import Source
+from imgtool.model.values import Embedded, Problem, ProblemKind
+from imgtool.sources.base import NotHeldError, Source
 from imgtool.sources.memory import Window
 
 
@@ -44,40 +48,103 @@ def _window(source: Source, part: Embedded) -> Callable[[], Source]:
 
 def nested_reports(
     facts: Facts, source: Source, options: Options, level: int, budget: Budget, examine: Examine
-) -> tuple[tuple[Report, ...], bool]:
-    """The reports of all members, and whether a limit kept some from being looked into."""
+) -> Nested:
+    """The reports of all members."""
     members = embedded_members(facts.embedded, source)
     total = len(members)
     if isinstance(facts, ContainerFacts):
         members = (*members, *facts.members)
         total += facts.members_total
     if not members:
-        return (), False
+        return Nested()
     within = level < options.depth
-    reports = []
+    reports: list[Report] = []
+    decoded: list[Decoded] = []
+    problems: list[Problem] = []
     for member in members[: options.limits.nested_reports]:
         look = within and budget.take()
-        reports.append(member_report(member, options, look, level + 1, budget, examine))
+        if look and member.source is not None:
+            reports.append(_windowed(member, member.source, options, level + 1, budget, examine, problems))
+        elif look and member.stream is not None and not options.planning:
+            intake = _Intake(member, member.stream(), options, budget)
+            reports.append(_streamed(intake, options, level + 1, budget, examine))
+            decoded.append(intake.outcome())
+            problems += [intake.fault] if intake.fault is not None else []
+        else:
+            reports.append(_unread(member))
     looked = within and len(reports) == total and budget.left >= 0
-    return tuple(reports), options.depth > 0 and not looked
+    return Nested(tuple(reports), tuple(decoded), tuple(problems), options.depth > 0 and not looked)
 
 
-def member_report(
-    member: Member, options: Options, look: bool, level: int, budget: Budget, examine: Examine
+def _unread(member: Member, partial: bool = False) -> Report:
+    return Report(path=member.name, size=member.size, checksums={}, partial=partial)
+
+
+def _windowed(
+    member: Member,
+    source: Callable[[], Source],
+    options: Options,
+    level: int,
+    budget: Budget,
+    examine: Examine,
+    problems: list[Problem],
 ) -> Report:
-    """The report of one member; only its name and size where it is not looked into."""
-    if look and member.source is not None:
-        return examine(member.source(), member.name, options, level=level, budget=budget)
-    if look and member.stream is not None and not options.planning:
-        chunks = member.stream() if options.whole else _first(member.stream(), options.limits.wrapper_probe)
-        return examine_stream(chunks, member.name, options, examine, level=level, budget=budget).report
-    return Report(path=member.name, size=member.size, checksums={})
+    """The report of a member whose bytes lie in the container as they are."""
+    try:
+        return examine(source(), member.name, options, level=level, budget=budget)
+    except NotHeldError as error:
+        message = f"{member.name}: {error}"
+        problems.append(Problem("not-read", member.name, message, error.offset, error.length))
+        return _unread(member, partial=True)
 
 
-def _first(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """The first `most` bytes of a stream, in whole chunks."""
-    for chunk in chunks:
-        yield chunk
-        most -= len(chunk)
-        if most <= 0:
-            return
+class _Intake:
+    """The decoded bytes of a member, as far as they are taken. How that ended is known afterwards."""
+
+    def __init__(self, member: Member, chunks: Iterator[bytes], options: Options, budget: Budget) -> None:
+        self.member = member
+        self.came = 0
+        self.whole = False
+        self.fault: Problem | None = None
+        self._chunks = chunks
+        self._most = None if options.whole else options.limits.wrapper_probe
+        self._budget = budget
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._chunks:
+                self.came += len(chunk)
+                yield chunk
+                if not self._budget.spend(len(chunk)):
+                    kind: ProblemKind = "cap" if self._most is None else "not-read"
+                    self._stop(kind, "no more may be decoded below one input")
+                    return
+                if self._most is not None and self.came >= self._most and self.came != self.member.size:
+                    return
+            self.whole = True
+        except CodecError as error:
+            self._stop(error.reason, error.message, error.offset)
+
+    def _stop(self, kind: ProblemKind, message: str, offset: int | None = None) -> None:
+        message = f"{message} ({self.came} bytes of {self.member.name!r} came out)"
+        self.fault = Problem(kind, self.member.name, message, offset)
+
+    def size(self, came: int) -> int | None:
+        """The size of the content: all that came, else what the wrapper declares, else unknown."""
+        declared = self.member.size
+        return came if self.whole else declared if declared is not None and declared >= came else None
+
+    def outcome(self) -> Decoded:
+        """What came of it."""
+        chunks, name = self._chunks, self.member.name
+        if not isinstance(chunks, Decoding):
+            return Decoded(name, self.came, 0, self.whole, fault=self.fault)
+        zeros = chunks.trailing_zeros()
+        return Decoded(name, self.came, chunks.consumed, self.whole, chunks.trailing, zeros, self.fault)
+
+
+def _streamed(intake: _Intake, options: Options, level: int, budget: Budget, examine: Examine) -> Report:
+    """The report of a member that must be decoded."""
+    name = intake.member.name
+    done = examine_stream(intake, name, options, examine, level=level, budget=budget, size=intake.size)
+    return replace(done.report, partial=True) if intake.fault is not None else done.report

@@ -21,14 +21,26 @@ class Options(NamedTuple):
 
 
 class Budget:
-    """Counts the nested reports below one input, so that nesting cannot multiply."""
+    """What may be spent below one input at every depth together, so that nesting cannot multiply.
 
-    __slots__ = ("left",)
+    `left` counts nested reports, `output` decoded bytes: when everything is decoded, as many as the input of
+    `size` bytes may inflate to; else a few probes.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = ("left", "output")
+
+    def __init__(self, options: Options, size: int) -> None:
+        limits = options.limits
         self.left = limits.total_reports
+        inflated = min(limits.wrapper_output, max(limits.wrapper_ratio_floor, size * limits.wrapper_ratio))
+        self.output = inflated if options.whole else 4 * limits.wrapper_probe
 
     def take(self) -> bool:
         """True when another nested report may be made."""
         self.left -= 1
         return self.left >= 0
+
+    def spend(self, output: int) -> bool:
+        """True when `output` more decoded bytes were within the budget."""
+        self.output -= output
+        return self.output >= 0

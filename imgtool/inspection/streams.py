@@ -6,14 +6,17 @@ and those become windows while the stream goes on. The report is made at the end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import InputError
 from imgtool.ingest.pump import CHUNK, Progress, Pump, digest_stream
+from imgtool.inspection.checks.general import not_read_from_stream
 from imgtool.inspection.options import Budget, Options
 from imgtool.model.report import Report
-from imgtool.sources.held import HeldStream
+from imgtool.sources.held import ENDLESS, HeldStream
 
 if TYPE_CHECKING:
     from imgtool.inspection.members import Examine
@@ -65,8 +68,13 @@ def examine_stream(
     progress: Progress | None = None,
     level: int = 0,
     budget: Budget | None = None,
+    size: Callable[[int], int | None] | None = None,
 ) -> Streamed:
-    """The report of a stream of chunks, and its digests, in one pass. Raises InputError."""
+    """The report of a stream of chunks, and its digests, in one pass. Raises InputError.
+
+    `size` is asked after the last chunk for the size of the content, given the bytes that came: another
+    than that where the stream was cut there, None where nobody knows.
+    """
     names = tuple(digests)
     held = HeldStream(path, options.limits)
     planner = _Planner(held, options, examine)
@@ -81,6 +89,39 @@ def examine_stream(
             planner.take(memoryview(chunk))
             if progress is not None:
                 progress(len(chunk))
-    held.ended = True
-    report = examine(held.source(), path, options, streamed=True, level=level, budget=budget)
+    told = held.position if size is None else size(held.position)
+    if told == held.position:
+        held.ended = True
+        report = examine(held.source(), path, options, streamed=True, level=level, budget=budget)
+    else:
+        report = _cut(held, told, options, partial(examine, path=path, streamed=True, level=level, budget=budget))
     return Streamed(report, held.position, results)
+
+
+def _cut(held: HeldStream, size: int | None, options: Options, look: Callable[..., Report]) -> Report:
+    """The report of a stream of which only the beginning came. `size` is the declared one, None if unknown.
+
+    Where the size is unknown only those findings count that hold for every size: for one that ends where
+    the stream was cut, and for an endless one.
+    """
+    came = held.position
+    if came < options.limits.head:
+        report = look(held.source(came), options=options) if came else None
+        if report is None:
+            return Report(path=held.name, size=size, checksums={}, streamed=True, partial=True)
+        virtual = None if report.virtual_size == came else report.virtual_size
+        return replace(report, size=size, virtual_size=virtual, partial=True, findings=())
+    if size is not None:
+        return look(held.source(size), options=options)
+    report = look(held.source(), options=options)
+    short = look(held.source(came), options=options._replace(planning=True))
+    sure = {(finding.code, finding.message) for finding in short.findings}
+    findings = tuple(
+        finding
+        for finding in report.findings
+        if (finding.code, finding.message) in sure or finding.code == not_read_from_stream.code
+    )
+    virtual = report.virtual_size
+    if virtual is not None and virtual > ENDLESS // 2:
+        virtual = None
+    return replace(report, size=None, virtual_size=virtual, partial=True, findings=findings)

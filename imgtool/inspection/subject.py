@@ -1,10 +1,14 @@
 """What the rules of any image (IMG) look at: everything the conductor saw of one input."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.detect.registry import Entry, Match
 from imgtool.model.facts import Facts
+from imgtool.model.report import Report
 from imgtool.model.values import Facet, Problem, Reference
+
+if TYPE_CHECKING:
+    from imgtool.containers.member import Decoded
 
 
 class Reading(NamedTuple):
@@ -44,3 +48,18 @@ class Subject(NamedTuple):
     problems: tuple[Problem, ...]
     failures: tuple[Failure, ...]
     too_deep: bool = False
+
+
+class Nested(NamedTuple):
+    """Reports of members, what came of those that were decoded, and why some could not be read.
+
+    `too_deep`: a limit kept some from being looked into.
+    """
+
+    reports: tuple[Report, ...] = ()
+    decoded: tuple["Decoded", ...] = ()
+    problems: tuple[Problem, ...] = ()
+    too_deep: bool = False
+
+
+NOTHING_NESTED = Nested()

@@ -101,9 +101,14 @@ class HeldStream:
     def _tail_start(self) -> int:
         return self.position - min(len(self._tail), self._limits.stream_tail)
 
-    def source(self) -> HeldSource:
-        """What was kept, as a Source: endless while the stream runs, of its true size afterwards."""
-        return HeldSource(self, self.position if self.ended else ENDLESS)
+    def source(self, size: int | None = None) -> HeldSource:
+        """What was kept, as a Source: endless while the stream runs, of its true size afterwards.
+
+        `size` is what to take for its size where it is known otherwise: a stream that was cut.
+        """
+        if size is None:
+            size = self.position if self.ended else ENDLESS
+        return HeldSource(self, size)
 
     def fetch(self, offset: int, length: int, tail: bool = True) -> bytes | None:
         """The range, from the pieces that were kept (and the tail); None when some of it was not."""
