@@ -24,6 +24,8 @@ class FileObjectSource(Source):
     def read_at(self, offset: int, length: int) -> bytes:
         check_range(offset, length)
         length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
         parts: list[bytes] = []
         with self._lock:
             try:
