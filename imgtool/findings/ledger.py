@@ -25,6 +25,14 @@ _VHD_INTEGRITY = "imgtool.formats.vhd.checks.integrity"
 _ISO_STRUCTURE = "imgtool.formats.iso.checks.structure"
 _ISO_BOOT = "imgtool.formats.iso.checks.boot"
 _ISO_UDF = "imgtool.formats.iso.checks.udf"
+_VHX_HEADERS = "imgtool.formats.vhdx.checks.headers"
+_VHX_REGIONS = "imgtool.formats.vhdx.checks.regions"
+_VHX_METADATA = "imgtool.formats.vhdx.checks.metadata"
+_OTH_DMG = "imgtool.formats.dmg.checks"
+_OTH_BOCHS = "imgtool.formats.bochs.checks"
+_OTH_CLOOP = "imgtool.formats.cloop.checks"
+_OTH_ASIF = "imgtool.formats.asif.checks"
+_VMD = "imgtool.formats.vmdk.checks"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -121,4 +129,87 @@ LEDGER: tuple[Published, ...] = (
     Published("ISO041", "iso-udf-without-anchor", f"{_ISO_UDF}:without_anchor"),
     Published("ISO042", "iso-udf-volume-missing", f"{_ISO_UDF}:volume_missing"),
     Published("ISO302", "iso-udf-bad-tag", f"{_ISO_UDF}:bad_tag"),
+    # vhdx
+    Published("VHX001", "vhdx-bad-file-identifier", f"{_VHX_HEADERS}:bad_identifier"),
+    Published("VHX002", "vhdx-no-valid-header", f"{_VHX_HEADERS}:no_header"),
+    Published("VHX003", "vhdx-one-header-invalid", f"{_VHX_HEADERS}:one_header"),
+    Published("VHX004", "vhdx-headers-collide", f"{_VHX_HEADERS}:headers_collide"),
+    Published("VHX005", "vhdx-bad-version", f"{_VHX_HEADERS}:bad_version"),
+    Published("VHX006", "vhdx-log-misplaced", f"{_VHX_HEADERS}:log_misplaced"),
+    Published("VHX007", "vhdx-log-to-replay", f"{_VHX_HEADERS}:log_to_replay"),
+    Published("VHX011", "vhdx-no-valid-region-table", f"{_VHX_REGIONS}:no_table"),
+    Published("VHX012", "vhdx-one-region-table-invalid", f"{_VHX_REGIONS}:one_table"),
+    Published("VHX013", "vhdx-region-tables-differ", f"{_VHX_REGIONS}:tables_differ"),
+    Published("VHX014", "vhdx-unknown-required-region", f"{_VHX_REGIONS}:unknown_region"),
+    Published("VHX015", "vhdx-region-repeated", f"{_VHX_REGIONS}:region_repeated"),
+    Published("VHX016", "vhdx-region-missing", f"{_VHX_REGIONS}:region_missing"),
+    Published("VHX017", "vhdx-region-misplaced", f"{_VHX_REGIONS}:region_misplaced"),
+    Published("VHX018", "vhdx-regions-overlap", f"{_VHX_REGIONS}:regions_overlap"),
+    Published("VHX019", "vhdx-block-table-too-small", f"{_VHX_REGIONS}:table_too_small"),
+    Published("VHX021", "vhdx-bad-metadata-table", f"{_VHX_METADATA}:bad_table"),
+    Published("VHX022", "vhdx-unknown-required-item", f"{_VHX_METADATA}:unknown_item"),
+    Published("VHX023", "vhdx-item-repeated", f"{_VHX_METADATA}:item_repeated"),
+    Published("VHX024", "vhdx-item-missing", f"{_VHX_METADATA}:item_missing"),
+    Published("VHX025", "vhdx-item-misplaced", f"{_VHX_METADATA}:item_misplaced"),
+    Published("VHX026", "vhdx-bad-block-size", f"{_VHX_METADATA}:bad_block_size"),
+    Published("VHX027", "vhdx-bad-sector-size", f"{_VHX_METADATA}:bad_sector_size"),
+    Published("VHX028", "vhdx-size-not-whole-sectors", f"{_VHX_METADATA}:whole_sectors"),
+    Published("VHX101", "vhdx-parent-mismatch", f"{_VHX_METADATA}:parent_mismatch"),
+    Published("VHX102", "vhdx-unknown-parent-type", f"{_VHX_METADATA}:unknown_parent"),
+    Published("VHX201", "vhdx-too-many-entries", f"{_VHX_REGIONS}:too_many"),
+    Published("VHX202", "vhdx-too-large", f"{_VHX_METADATA}:too_large"),
+    Published("VHX501", "vhdx-sectors-of-4096", f"{_VHX_METADATA}:large_sectors"),
+    # dmg
+    Published("OTH001", "dmg-bad-trailer", f"{_OTH_DMG}:bad_trailer"),
+    Published("OTH002", "dmg-part-outside", f"{_OTH_DMG}:part_outside"),
+    Published("OTH003", "dmg-without-block-map", f"{_OTH_DMG}:without_map"),
+    Published("OTH004", "dmg-disk-too-large", f"{_OTH_DMG}:too_large"),
+    Published("OTH101", "dmg-other-segments", f"{_OTH_DMG}:other_segments"),
+    Published("OTH401", "dmg-encrypted", f"{_OTH_DMG}:encrypted"),
+    # bochs
+    Published("OTH021", "bochs-unknown-version", f"{_OTH_BOCHS}:unknown_version"),
+    Published("OTH022", "bochs-bad-extent-size", f"{_OTH_BOCHS}:bad_extent"),
+    Published("OTH023", "bochs-bad-catalog", f"{_OTH_BOCHS}:bad_catalog"),
+    Published("OTH121", "bochs-overlay", f"{_OTH_BOCHS}:overlay"),
+    # cloop
+    Published("OTH041", "cloop-unknown-version", f"{_OTH_CLOOP}:unknown_version"),
+    Published("OTH042", "cloop-bad-block-size", f"{_OTH_CLOOP}:bad_block_size"),
+    Published("OTH043", "cloop-bad-offsets", f"{_OTH_CLOOP}:bad_offsets"),
+    # asif
+    Published("OTH061", "asif-unknown-version", f"{_OTH_ASIF}:unknown_version"),
+    Published("OTH062", "asif-bad-geometry", f"{_OTH_ASIF}:bad_geometry"),
+    Published("OTH063", "asif-directory-outside", f"{_OTH_ASIF}:directory_outside"),
+    # vmdk
+    Published("VMD001", "vmdk-bad-version", f"{_VMD}.structure:bad_version"),
+    Published("VMD002", "vmdk-bad-grain-size", f"{_VMD}.structure:bad_grain_size"),
+    Published("VMD003", "vmdk-bad-grain-table-size", f"{_VMD}.structure:bad_grain_table"),
+    Published("VMD004", "vmdk-newlines-translated", f"{_VMD}.structure:newlines"),
+    Published("VMD005", "vmdk-unknown-flag", f"{_VMD}.structure:unknown_flag"),
+    Published("VMD006", "vmdk-compression-mismatch", f"{_VMD}.structure:compression"),
+    Published("VMD007", "vmdk-grain-directory-misplaced", f"{_VMD}.structure:directory"),
+    Published("VMD008", "vmdk-unclean-shutdown", f"{_VMD}.structure:unclean"),
+    Published("VMD009", "vmdk-lone-extent", f"{_VMD}.structure:lone_extent"),
+    Published("VMD010", "vmdk-footer-missing", f"{_VMD}.structure:footer_missing"),
+    Published("VMD011", "vmdk-footer-differs", f"{_VMD}.structure:footer_differs"),
+    Published("VMD012", "vmdk-capacity-differs", f"{_VMD}.structure:capacity_differs"),
+    Published("VMD013", "vmdk-cowd-directory-misplaced", f"{_VMD}.esx:cowd_directory"),
+    Published("VMD014", "vmdk-sesparse-tables-misplaced", f"{_VMD}.esx:sesparse_tables"),
+    Published("VMD020", "vmdk-descriptor-misplaced", f"{_VMD}.descriptor:misplaced"),
+    Published("VMD021", "vmdk-descriptor-not-text", f"{_VMD}.descriptor:not_text"),
+    Published("VMD022", "vmdk-descriptor-key-repeated", f"{_VMD}.descriptor:repeated"),
+    Published("VMD023", "vmdk-descriptor-incomplete", f"{_VMD}.descriptor:incomplete"),
+    Published("VMD024", "vmdk-unknown-create-type", f"{_VMD}.descriptor:unknown_type"),
+    Published("VMD025", "vmdk-descriptors-differ", f"{_VMD}.descriptor:two_descriptors"),
+    Published("VMD026", "vmdk-readers-disagree", f"{_VMD}.descriptor:disagree"),
+    Published("VMD027", "vmdk-bytes-after-descriptor", f"{_VMD}.descriptor:after_the_end"),
+    Published("VMD028", "vmdk-empty-sparse-header", f"{_VMD}.descriptor:empty_header"),
+    Published("VMD030", "vmdk-bad-extent-line", f"{_VMD}.extents:bad_line"),
+    Published("VMD031", "vmdk-extent-type-mismatch", f"{_VMD}.extents:type_mismatch"),
+    Published("VMD032", "vmdk-no-extents", f"{_VMD}.extents:no_extents"),
+    Published("VMD033", "vmdk-loose-extent-lines", f"{_VMD}.extents:loose_lines"),
+    Published("VMD101", "vmdk-has-parent", f"{_VMD}.extents:has_parent"),
+    Published("VMD102", "vmdk-extent-name-not-plain", f"{_VMD}.extents:not_plain"),
+    Published("VMD201", "vmdk-capacity-over-cap", f"{_VMD}.bombs:capacity_cap"),
+    Published("VMD202", "vmdk-disk-database-over-cap", f"{_VMD}.bombs:database_cap"),
+    Published("VMD501", "vmdk-stream-without-footer", f"{_VMD}.bombs:no_footer"),
 )

@@ -25,12 +25,32 @@ QCOW2 = Entry(
     title="QEMU copy-on-write, versions 2 and 3",
     family="QCW",
     kind="format",
-    signatures=(Signature(b"QFI\xfb\0\0\0\x02"), Signature(b"QFI\xfb\0\0\0\x03"), Signature(b"QFI\xfb")),
+    signatures=(
+        Signature(b"QFI\xfb\0\0\0\x02"),
+        Signature(b"QFI\xfb\0\0\0\x03"),
+        Signature(b"QFI\xfb", probe="imgtool.formats.qcow2.probe:not_version_1"),
+    ),
     reader="imgtool.formats.qcow2.reader:read",
     checks="imgtool.formats.qcow2.checks:RULES",
     rank=10,
     qemu="qcow2",
     glance="qcow2",
+)
+
+VHDX = Entry(
+    name="vhdx",
+    title="Hyper-V virtual hard disk, version 2",
+    family="VHX",
+    kind="format",
+    signatures=(
+        Signature(b"vhdxfile"),
+        Signature(b"head", 64 * 1024, "imgtool.formats.vhdx.probe:is_header"),
+    ),
+    reader="imgtool.formats.vhdx.reader:read",
+    checks="imgtool.formats.vhdx.checks:RULES",
+    rank=14,
+    qemu="vhdx",
+    glance="vhdx",
 )
 
 VHD = Entry(
@@ -86,4 +106,137 @@ VMDK = Entry(
     glance="vmdk",
 )
 
-FORMATS: tuple[Entry, ...] = (QCOW2, VMDK, VHD, ISO, RAW)
+QED = Entry(
+    name="qed",
+    title="QEMU enhanced disk",
+    family="QCW",
+    kind="format",
+    signatures=(Signature(b"QED\0"),),
+    reader="imgtool.formats.qed.reader:read",
+    checks="imgtool.formats.qed.checks:RULES",
+    rank=11,
+    qemu="qed",
+)
+
+QCOW = Entry(
+    name="qcow",
+    title="QEMU copy-on-write, version 1",
+    family="QCW",
+    kind="format",
+    signatures=(Signature(b"QFI\xfb\0\0\0\x01"),),
+    reader="imgtool.formats.qcow.reader:read",
+    checks="imgtool.formats.qcow.checks:RULES",
+    rank=12,
+    qemu="qcow",
+    aliases=("qcow1",),
+)
+
+VDI = Entry(
+    name="vdi",
+    title="VirtualBox disk image",
+    family="VDI",
+    kind="format",
+    signatures=(Signature(b"\x7f\x10\xda\xbe", 0x40),),
+    reader="imgtool.formats.vdi.reader:read",
+    checks="imgtool.formats.vdi.checks:RULES",
+    rank=15,
+    qemu="vdi",
+    glance="vdi",
+)
+
+LUKS = Entry(
+    name="luks",
+    title="LUKS encrypted volume, versions 1 and 2",
+    family="LUK",
+    kind="format",
+    signatures=(
+        Signature(b"LUKS\xba\xbe"),
+        Signature(b"SKUL\xba\xbe", 0x4000),
+        Signature(b"SKUL\xba\xbe", 0x8000),
+        Signature(b"SKUL\xba\xbe", 0x10000),
+    ),
+    reader="imgtool.formats.luks.reader:read",
+    checks="imgtool.formats.luks.checks:RULES",
+    rank=16,
+    qemu="luks",
+)
+
+PARALLELS = Entry(
+    name="parallels",
+    title="Parallels expandable image (ploop)",
+    family="PAR",
+    kind="format",
+    signatures=(Signature(b"WithoutFreeSpace"), Signature(b"WithouFreSpacExt")),
+    reader="imgtool.formats.parallels.reader:read",
+    checks="imgtool.formats.parallels.checks:RULES",
+    rank=17,
+    qemu="parallels",
+    glance="ploop",
+    aliases=("ploop",),
+)
+
+BOCHS = Entry(
+    name="bochs",
+    title="Bochs growing disk and redolog",
+    family="OTH",
+    kind="format",
+    signatures=(Signature(b"Bochs Virtual HD Image"),),
+    reader="imgtool.formats.bochs.reader:read",
+    checks="imgtool.formats.bochs.checks:RULES",
+    rank=18,
+    qemu="bochs",
+)
+
+CLOOP = Entry(
+    name="cloop",
+    title="compressed loop image",
+    family="OTH",
+    kind="format",
+    signatures=(Signature(b"#!/bin/sh\n#V"),),
+    reader="imgtool.formats.cloop.reader:read",
+    checks="imgtool.formats.cloop.checks:RULES",
+    rank=19,
+    qemu="cloop",
+)
+
+DMG = Entry(
+    name="dmg",
+    title="Apple disk image (UDIF)",
+    family="OTH",
+    kind="format",
+    signatures=(Signature(b"koly", -512), Signature(b"encrcdsa"), Signature(b"cdsaencr", -8)),
+    reader="imgtool.formats.dmg.reader:read",
+    checks="imgtool.formats.dmg.checks:RULES",
+    rank=21,
+    qemu="dmg",
+)
+
+ASIF = Entry(
+    name="asif",
+    title="Apple sparse image",
+    family="OTH",
+    kind="format",
+    signatures=(Signature(b"shdw\0\0\0"),),
+    reader="imgtool.formats.asif.reader:read",
+    checks="imgtool.formats.asif.checks:RULES",
+    rank=22,
+    qemu=None,
+)
+
+FORMATS: tuple[Entry, ...] = (
+    QED,
+    QCOW,
+    VDI,
+    LUKS,
+    PARALLELS,
+    QCOW2,
+    VMDK,
+    VHDX,
+    VHD,
+    BOCHS,
+    CLOOP,
+    DMG,
+    ASIF,
+    ISO,
+    RAW,
+)
