@@ -33,8 +33,8 @@ EXAMPLES = (
     "imgtool checksum disk.img",
     "imgtool checksum --algorithm md5 --algorithm sha512 disk.img other.img",
     "imgtool checksum --tag --recursive --device images/",
-    "imgtool checksum --json --progress none disk.img",
-    "imgtool checksum disk.img > SHA256SUMS && imgtool checksum --check SHA256SUMS --quiet",
+    "imgtool checksum --json --quiet --progress none disk.img",
+    "imgtool checksum disk.img > SHA256SUMS && imgtool checksum --check SHA256SUMS",
     "find images -type f -print0 | imgtool checksum --files0-from -",
     "cat disk.img | imgtool checksum -",
 )
