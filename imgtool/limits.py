@@ -40,7 +40,9 @@ class Limits(NamedTuple):
     wrapper_ratio_warning: int = 1000  #: output / input above which a wrapper is a likely bomb …
     wrapper_ratio_warning_floor: int = 1024**3  #: … where its output is at least this
     wrapper_index: int = 1024 * 1024  #: bytes of an xz index or a zip directory that are read
-    wrapper_records: int = 16_384  #: records of an xz index, blocks of zstd frames, entries of a zip that are walked
+    wrapper_records: int = 16_384  #: records of an xz index and entries of a zip directory that are walked
+    wrapper_blocks: int = 4096  #: blocks of zstd frames that are walked for their sizes
+    wrapper_frames: int = 64  #: streams of an xz file, skippable frames before the first frame that are walked
 
     # qcow2 (QEMU docs/interop/qcow2)
     qcow2_extensions: int = 256  #: header extensions read
@@ -78,9 +80,9 @@ class Limits(NamedTuple):
 
     # docker archives, OCI layouts
     docker_json: int = 1024 * 1024  #: bytes of one JSON document
-    docker_json_total: int = 4 * 1024 * 1024  #: bytes of all JSON documents of one archive
+    docker_json_total: int = 2 * 1024 * 1024  #: bytes of all JSON documents of one archive
     docker_images: int = 64  #: images of one archive that are read
-    docker_layers: int = 1024  #: layers of one image
+    docker_layers: int = 256  #: layers of one image (docker itself stops at 127), manifests of one index
     docker_index_depth: int = 4  #: nesting of OCI indexes
 
     # EC2 bundle manifests
@@ -95,6 +97,8 @@ class Limits(NamedTuple):
     vhdx_entries: int = 2047  #: entries of a region table, and of the metadata table
     vhdx_item: int = 1024 * 1024  #: bytes of one metadata item
     vhdx_locator_entries: int = 256  #: keys read of a parent locator
+    vhdx_locator_strings: int = 64 * 1024  #: bytes of all keys and values of a parent locator
+    vhdx_named: int = 16  #: faulty regions or items of one kind that get a finding each
 
     # iso (ECMA-119, ECMA-167, El Torito)
     iso_descriptors: int = 64  #: structures of the volume recognition area that are read
@@ -131,6 +135,22 @@ class Limits(NamedTuple):
     vmdk_grain: int = 0x200000  #: sectors of a grain: 1 GiB
     vmdk_directory: int = 32 * 1024 * 1024  #: entries of a grain directory
     vmdk_sectors: int = 1 << 54  #: sectors of an extent: the bytes fit 63 bits
+
+    # vdi, qed, qcow, parallels, luks
+    virtual_size: int = (1 << 63) - 1  #: bytes of a virtual disk: what a signed 64-bit offset reaches
+    vdi_blocks: int = 0x3FFFFFFF  #: blocks of a VDI: a map of 4 GiB
+    vdi_block: int = 256 * 1024 * 1024  #: bytes of one VDI block
+    qcow_l1_table: int = 256 * 1024 * 1024  #: L1 table of a qcow: 64 TiB with the usual clusters
+    parallels_tracks: int = 0x7FFFFFFF // 513  #: sectors of a Parallels cluster, as QEMU caps it
+    parallels_bat_entries: int = 0x7FFFFFFF // 4  #: entries of a Parallels table, as QEMU caps it
+    parallels_features: int = 256  #: features of a Parallels format extension
+    luks_key: int = 512  #: bytes of a LUKS1 volume key
+    luks_json: int = 512 * 1024  #: characters of a LUKS2 JSON text
+    luks_objects: int = 64  #: members of a LUKS2 JSON section (the format allows 32 key slots and tokens)
+    luks_iterations: int = 100_000_000  #: PBKDF2 iterations
+    luks_time: int = 1024  #: Argon2 passes
+    luks_memory: int = 1024 * 1024  #: Argon2 memory in KiB: 1 GiB
+    luks_threads: int = 4  #: Argon2 threads
 
 
 DEFAULT = Limits()

@@ -33,6 +33,13 @@ _OTH_BOCHS = "imgtool.formats.bochs.checks"
 _OTH_CLOOP = "imgtool.formats.cloop.checks"
 _OTH_ASIF = "imgtool.formats.asif.checks"
 _VMD = "imgtool.formats.vmdk.checks"
+_VDI = "imgtool.formats.vdi.checks"
+_QED = "imgtool.formats.qed.checks"
+_QCOW1 = "imgtool.formats.qcow.checks"
+_PAR = "imgtool.formats.parallels.checks"
+_LUK1 = "imgtool.formats.luks.checks.luks1"
+_LUK2 = "imgtool.formats.luks.checks.luks2"
+_LUKS = "imgtool.formats.luks.checks.secrets"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -212,4 +219,66 @@ LEDGER: tuple[Published, ...] = (
     Published("VMD201", "vmdk-capacity-over-cap", f"{_VMD}.bombs:capacity_cap"),
     Published("VMD202", "vmdk-disk-database-over-cap", f"{_VMD}.bombs:database_cap"),
     Published("VMD501", "vmdk-stream-without-footer", f"{_VMD}.bombs:no_footer"),
+    # vdi, qed, qcow, luks, parallels
+    Published("VDI001", "vdi-bad-version", f"{_VDI}:bad_version"),
+    Published("VDI002", "vdi-bad-header-size", f"{_VDI}:bad_header_size"),
+    Published("VDI003", "vdi-bad-sector-size", f"{_VDI}:bad_sector_size"),
+    Published("VDI004", "vdi-unknown-image-type", f"{_VDI}:unknown_type"),
+    Published("VDI005", "vdi-bad-block-size", f"{_VDI}:bad_block_size"),
+    Published("VDI006", "vdi-unusual-block-size", f"{_VDI}:unusual_block_size"),
+    Published("VDI007", "vdi-bad-block-count", f"{_VDI}:bad_block_count"),
+    Published("VDI008", "vdi-block-map-misplaced", f"{_VDI}:map_misplaced"),
+    Published("VDI009", "vdi-data-area-misplaced", f"{_VDI}:data_misplaced"),
+    Published("VDI010", "vdi-null-uuid", f"{_VDI}:null_uuid"),
+    Published("QCW060", "qed-bad-cluster-size", f"{_QED}:bad_cluster_size"),
+    Published("QCW061", "qed-bad-table-size", f"{_QED}:bad_table_size"),
+    Published("QCW062", "qed-bad-header-size", f"{_QED}:bad_header_size"),
+    Published("QCW063", "qed-unknown-feature", f"{_QED}:unknown_feature"),
+    Published("QCW064", "qed-unknown-autoclear-feature", f"{_QED}:unknown_autoclear"),
+    Published("QCW065", "qed-l1-table-misplaced", f"{_QED}:l1_table"),
+    Published("QCW066", "qed-bad-image-size", f"{_QED}:bad_image_size"),
+    Published("QCW067", "qed-backing-name-misplaced", f"{_QED}:backing_name"),
+    Published("QCW068", "qed-needs-check", f"{_QED}:needs_check"),
+    Published("QCW560", "qed-unsupported-by-clouds", f"{_QED}:unsupported"),
+    Published("QCW050", "qcow-bad-cluster-size", f"{_QCOW1}:bad_cluster_size"),
+    Published("QCW051", "qcow-bad-l2-size", f"{_QCOW1}:bad_l2_size"),
+    Published("QCW052", "qcow-disk-too-small", f"{_QCOW1}:too_small"),
+    Published("QCW053", "qcow-l1-table-misplaced", f"{_QCOW1}:l1_table"),
+    Published("QCW054", "qcow-unknown-crypt-method", f"{_QCOW1}:unknown_crypt"),
+    Published("QCW055", "qcow-backing-name-misplaced", f"{_QCOW1}:backing_name"),
+    Published("QCW450", "qcow-legacy-aes-encryption", f"{_QCOW1}:legacy_aes"),
+    Published("PAR001", "parallels-bad-version", f"{_PAR}:bad_version"),
+    Published("PAR002", "parallels-bad-cluster-size", f"{_PAR}:bad_cluster_size"),
+    Published("PAR003", "parallels-bat-too-small", f"{_PAR}:bat_too_small"),
+    Published("PAR004", "parallels-bat-misplaced", f"{_PAR}:bat_misplaced"),
+    Published("PAR005", "parallels-data-area-misplaced", f"{_PAR}:data_misplaced"),
+    Published("PAR006", "parallels-readers-disagree-on-size", f"{_PAR}:size_high_bits"),
+    Published("PAR007", "parallels-unknown-flag", f"{_PAR}:unknown_flag"),
+    Published("PAR008", "parallels-marked-in-use", f"{_PAR}:marked_in_use"),
+    Published("PAR009", "parallels-unknown-in-use-mark", f"{_PAR}:unknown_mark"),
+    Published("PAR010", "parallels-extension-misplaced", f"{_PAR}:extension_misplaced"),
+    Published("PAR011", "parallels-unknown-necessary-feature", f"{_PAR}:unknown_feature"),
+    Published("PAR012", "parallels-bad-dirty-bitmap", f"{_PAR}:bad_bitmap"),
+    Published("PAR301", "parallels-extension-checksum-differs", f"{_PAR}:checksum_differs"),
+    Published("LUK001", "luks-bad-version", f"{_LUK1}:bad_version"),
+    Published("LUK002", "luks-payload-missing", f"{_LUK1}:payload_missing"),
+    Published("LUK003", "luks1-unknown-key-slot-state", f"{_LUK1}:slot_state"),
+    Published("LUK004", "luks1-key-material-misplaced", f"{_LUK1}:key_material"),
+    Published("LUK005", "luks1-bad-stripes", f"{_LUK1}:stripes"),
+    Published("LUK006", "luks1-unterminated-string", f"{_LUK1}:unterminated"),
+    Published("LUK007", "luks1-bad-key-size", f"{_LUK1}:key_size"),
+    Published("LUK008", "luks1-no-iterations", f"{_LUK1}:no_iterations"),
+    Published("LUK020", "luks2-bad-header-size", f"{_LUK2}:header_size"),
+    Published("LUK021", "luks2-json-size-differs", f"{_LUK2}:json_size"),
+    Published("LUK022", "luks2-key-slot-area-misplaced", f"{_LUK2}:slot_area"),
+    Published("LUK023", "luks2-bad-segment", f"{_LUK2}:bad_segment"),
+    Published("LUK024", "luks2-unknown-requirement", f"{_LUK2}:unknown_requirement"),
+    Published("LUK025", "luks2-reencryption-in-progress", f"{_LUK2}:reencryption"),
+    Published("LUK301", "luks2-no-valid-header", f"{_LUK2}:no_valid_header"),
+    Published("LUK302", "luks2-one-header-invalid", f"{_LUK2}:one_header_invalid"),
+    Published("LUK303", "luks2-headers-disagree", f"{_LUK2}:headers_disagree"),
+    Published("LUK201", "luks-key-derivation-over-cap", f"{_LUKS}:derivation_cost"),
+    Published("LUK401", "luks-content-hidden", f"{_LUKS}:content_hidden"),
+    Published("LUK402", "luks-null-cipher", f"{_LUKS}:null_cipher"),
+    Published("LUK403", "luks-no-key-slot", f"{_LUKS}:no_key_slot"),
 )
