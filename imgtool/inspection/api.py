@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
+from imgtool.errors import UsageError
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.ingest.digests import algorithm, parse_expected
 from imgtool.inspection.checks.general import changed_while_read, digest_differs
@@ -47,8 +48,10 @@ def inspect(
     computed, since those can take long. `progress` is told the bytes that went by.
 
     Whatever is in the file, a Report comes back. Raises NotFoundError, NotRegularError or InputError when
-    the input cannot be read, UsageError for an unknown digest.
+    the input cannot be read, UsageError for an unknown digest and for what is neither a path nor a binary
+    file object.
     """
+    _known_kind(path_or_fileobj)
     expected = tuple(parse_expected(text) for text in expect)
     wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
     options = Options(limits, depth, structures, whole=bool(wanted))
@@ -73,6 +76,7 @@ def checksum(
 
     Raises UsageError for an unknown algorithm, InputError when the input cannot be read.
     """
+    _known_kind(path_or_fileobj)
     names = tuple(algorithm(name) for name in algorithms)
     if not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj):
         from imgtool.ingest.pump import Pump, digest_stream
@@ -83,6 +87,12 @@ def checksum(
         return pump.hexdigests()
     with open_input(path_or_fileobj, device) as source:
         return _digests(source, names, progress)
+
+
+def _known_kind(given: object) -> None:
+    binary = hasattr(given, "read") and not hasattr(given, "encoding")
+    if not binary and not isinstance(given, (str, os.PathLike)):
+        raise UsageError(f"a path or a binary file object is needed, not {type(given).__name__}")
 
 
 def _digests(source: Source, names: tuple[str, ...], progress: Progress | None) -> dict[str, str]:
