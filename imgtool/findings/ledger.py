@@ -40,6 +40,10 @@ _PAR = "imgtool.formats.parallels.checks"
 _LUK1 = "imgtool.formats.luks.checks.luks1"
 _LUK2 = "imgtool.formats.luks.checks.luks2"
 _LUKS = "imgtool.formats.luks.checks.secrets"
+_OVA = "imgtool.containers.ova.checks"
+_OVF = "imgtool.containers.envelope.checks"
+_DOCKER = "imgtool.containers.docker.checks"
+_BUNDLE = "imgtool.containers.ami.checks"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -281,4 +285,49 @@ LEDGER: tuple[Published, ...] = (
     Published("LUK401", "luks-content-hidden", f"{_LUKS}:content_hidden"),
     Published("LUK402", "luks-null-cipher", f"{_LUKS}:null_cipher"),
     Published("LUK403", "luks-no-key-slot", f"{_LUKS}:no_key_slot"),
+    # OVA
+    Published("OVA001", "ova-descriptor-not-first", f"{_OVA}:descriptor_not_first"),
+    Published("OVA002", "ova-several-descriptors", f"{_OVA}:several_descriptors"),
+    Published("OVA003", "ova-descriptor-too-large", f"{_OVA}:descriptor_too_large"),
+    Published("OVA004", "ova-unusual-order", f"{_OVA}:unusual_order"),
+    Published("OVA005", "ova-end-missing", f"{_OVA}:end_missing"),
+    Published("OVA010", "ova-unsafe-member-name", f"{_OVA}:unsafe_name"),
+    Published("OVA011", "ova-special-member", f"{_OVA}:special_member"),
+    Published("OVA012", "ova-duplicate-member", f"{_OVA}:duplicate_member"),
+    Published("OVA013", "ova-link-member", f"{_OVA}:link_member"),
+    Published("OVA014", "ova-sparse-member", f"{_OVA}:sparse_member"),
+    Published("OVA101", "ova-file-missing", f"{_OVA}:file_missing"),
+    Published("OVA301", "ova-file-size-differs", f"{_OVA}:file_size"),
+    Published("OVA302", "ova-manifest-names-missing-file", f"{_OVA}:manifest_missing"),
+    Published("OVA303", "ova-manifest-line-strange", f"{_OVA}:manifest_line"),
+    Published("OVA304", "ova-manifest-weak-digest", f"{_OVA}:weak_digest"),
+    Published("OVA305", "ova-certificate-not-checked", f"{_OVA}:certificate"),
+    # OVF descriptors
+    Published("OVF001", "ovf-document-type", f"{_OVF}:document_type"),
+    Published("OVF002", "ovf-not-an-envelope", f"{_OVF}:not_an_envelope"),
+    Published("OVF003", "ovf-capacity-unknown", f"{_OVF}:capacity_unknown"),
+    Published("OVF004", "ovf-duplicate-id", f"{_OVF}:duplicate_id"),
+    Published("OVF101", "ovf-href-not-plain", f"{_OVF}:href_not_plain"),
+    Published("OVF102", "ovf-file-reference-dangling", f"{_OVF}:file_reference"),
+    Published("OVF103", "ovf-parent-reference-dangling", f"{_OVF}:parent_reference"),
+    Published("OVF104", "ovf-drive-dangling", f"{_OVF}:drive_dangling"),
+    # docker archives, OCI layouts
+    Published("DKR001", "docker-document-unreadable", f"{_DOCKER}:document_unreadable"),
+    Published("DKR002", "docker-manifest-missing", f"{_DOCKER}:manifest_missing"),
+    Published("DKR003", "docker-config-missing", f"{_DOCKER}:config_missing"),
+    Published("DKR004", "docker-layer-missing", f"{_DOCKER}:layer_missing"),
+    Published("DKR005", "docker-layer-count-differs", f"{_DOCKER}:layer_count"),
+    Published("DKR006", "docker-layout-version-unknown", f"{_DOCKER}:layout_version"),
+    Published("DKR007", "docker-no-end-mark", f"{_DOCKER}:end_missing"),
+    Published("DKR010", "docker-unsafe-member-name", f"{_DOCKER}:unsafe_name"),
+    Published("DKR011", "docker-special-member", f"{_DOCKER}:special_member"),
+    Published("DKR012", "docker-duplicate-member", f"{_DOCKER}:duplicate_member"),
+    Published("DKR013", "docker-link-outside", f"{_DOCKER}:link_outside"),
+    Published("DKR301", "docker-blob-size-differs", f"{_DOCKER}:blob_size"),
+    # EC2 bundle manifests
+    Published("AMI101", "ami-manifest-unreadable", f"{_BUNDLE}:unreadable"),
+    Published("AMI102", "ami-manifest-version-unknown", f"{_BUNDLE}:version_unknown"),
+    Published("AMI103", "ami-parts-do-not-add-up", f"{_BUNDLE}:parts"),
+    Published("AMI104", "ami-sizes-missing", f"{_BUNDLE}:sizes"),
+    Published("AMI301", "ami-digest-missing", f"{_BUNDLE}:digest_missing"),
 )
