@@ -59,11 +59,13 @@ def _holds(signature: Signature, windows: Windows) -> bool:
     return signature.probe is None or bool(resolve(signature.probe)(windows))
 
 
-_TEXT = frozenset(b"\t\n\r " + bytes(range(0x21, 0x7F)) + b"\xef\xfe\xff")
+#: First bytes behind which a reader of text skips to the end of the line: what follows may be anything.
+_SKIPPED = frozenset(b"\t\n\r #")
+_TEXT = frozenset(b"\t\n\r " + bytes(range(0x21, 0x7F)) + bytes(range(0x80, 0x100)))
 
 
 def _begins_like_text(head: bytes) -> bool:
-    return bool(head) and all(byte in _TEXT for byte in head[:8])
+    return bool(head) and (head[0] in _SKIPPED or all(byte in _TEXT for byte in head[:8]))
 
 
 @cache
