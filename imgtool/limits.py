@@ -126,9 +126,8 @@ class Limits(NamedTuple):
 
     # vmdk (VMware "Virtual Disk Format 5.0"; QEMU block/vmdk.c)
     vmdk_descriptor: int = 1024 * 1024  #: bytes of a descriptor
-    vmdk_lines: int = 40_960  #: `key = value` lines of a descriptor
+    vmdk_lines: int = 16_384  #: lines of a descriptor that are read; 8 TiB in pieces of 2 GiB are 4,096
     vmdk_lines_shown: int = 64  #: of those, the ones kept for `--fields`
-    vmdk_extents: int = 40_960  #: extents counted; 64 TiB in pieces of 2 GiB are 32,768
     vmdk_extents_listed: int = 1024  #: extents listed in a report
     vmdk_ddb: int = 1024  #: entries of the disk database
     vmdk_value: int = 4096  #: characters of a value in the disk database
@@ -151,6 +150,17 @@ class Limits(NamedTuple):
     luks_time: int = 1024  #: Argon2 passes
     luks_memory: int = 1024 * 1024  #: Argon2 memory in KiB: 1 GiB
     luks_threads: int = 4  #: Argon2 threads
+
+    # volumes
+    mbr_links: int = 256  #: links of a chain of logical partitions
+    gpt_entries: int = 32_768  #: entries of a GPT, used or not
+    gpt_table: int = 4 * 1024 * 1024  #: bytes of a GPT's entries
+    apm_entries: int = 256  #: entries of an Apple partition map
+    partitions_listed: int = 1024  #: partitions listed of one table
+    partitions_surveyed: int = 128  #: partitions whose file system is looked for
+    directory: int = 64 * 1024  #: bytes read of a directory, for a label or the names in it
+    udf_descriptors: int = 64  #: volume descriptors read of a UDF
+    zfs_pairs: int = 64  #: name and value pairs read of a ZFS label
 
 
 DEFAULT = Limits()

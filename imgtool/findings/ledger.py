@@ -44,6 +44,7 @@ _OVA = "imgtool.containers.ova.checks"
 _OVF = "imgtool.containers.envelope.checks"
 _DOCKER = "imgtool.containers.docker.checks"
 _BUNDLE = "imgtool.containers.ami.checks"
+_ZIP = "imgtool.containers.compressed.checks"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -330,4 +331,18 @@ LEDGER: tuple[Published, ...] = (
     Published("AMI103", "ami-parts-do-not-add-up", f"{_BUNDLE}:parts"),
     Published("AMI104", "ami-sizes-missing", f"{_BUNDLE}:sizes"),
     Published("AMI301", "ami-digest-missing", f"{_BUNDLE}:digest_missing"),
+    # compressed wrappers
+    Published("ZIP001", "wrapper-reserved-bits", f"{_ZIP}:reserved_bits"),
+    Published("ZIP002", "wrapper-unknown-method", f"{_ZIP}:unknown_method"),
+    Published("ZIP003", "wrapper-headers-disagree", f"{_ZIP}:headers_disagree"),
+    Published("ZIP004", "archive-not-one-file", f"{_ZIP}:not_one_file"),
+    Published("ZIP005", "data-after-wrapper", f"{_ZIP}:data_after"),
+    Published("ZIP006", "data-before-archive", f"{_ZIP}:data_before"),
+    Published("ZIP007", "wrapper-not-decoded-whole", f"{_ZIP}:not_decoded_whole"),
+    Published("ZIP101", "stored-name-is-a-path", f"{_ZIP}:stored_path"),
+    Published("ZIP201", "wrapper-expansion-ratio", f"{_ZIP}:expansion_ratio"),
+    Published("ZIP202", "wrapper-window-over-cap", f"{_ZIP}:window_over_cap"),
+    Published("ZIP301", "wrapper-header-checksum", f"{_ZIP}:header_checksum"),
+    Published("ZIP401", "archive-encrypted", f"{_ZIP}:archive_encrypted"),
+    Published("ZIP501", "wrapper-needs-dictionary", f"{_ZIP}:needs_dictionary"),
 )
