@@ -33,12 +33,11 @@ class Limits(NamedTuple):
     # compressed wrappers
     wrapper_output: int = 64 * 1024**4  #: the most that a compressed wrapper may inflate to
     wrapper_ratio: int = 200_000  #: output / input above which inflating stops …
-    wrapper_ratio_floor: int = 64 * 1024 * 1024  #: … once the output passed this floor
-    wrapper_probe: int = 8 * 1024 * 1024  #: output inflated when only headers are asked for
+    wrapper_ratio_floor: int = 1024**3  #: … once the output passed this floor
+    wrapper_probe: int = 4 * 1024 * 1024  #: output inflated when only headers are asked for
     wrapper_memory: int = 128 * 1024 * 1024  #: dictionary or window a wrapper may ask for
     wrapper_steps: int = 4096  #: frames, blocks or members with next to nothing in them that are decoded
-    wrapper_ratio_warning: int = 1000  #: output / input above which a wrapper is a likely bomb …
-    wrapper_ratio_warning_floor: int = 1024**3  #: … where its output is at least this
+    wrapper_ratio_warning: int = 1000  #: output / input above which a wrapper is a likely bomb, from that floor on
     wrapper_index: int = 1024 * 1024  #: bytes of an xz index or a zip directory that are read
     wrapper_records: int = 16_384  #: records of an xz index and entries of a zip directory that are walked
     wrapper_blocks: int = 4096  #: blocks of zstd frames that are walked for their sizes

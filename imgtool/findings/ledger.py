@@ -45,6 +45,10 @@ _OVF = "imgtool.containers.envelope.checks"
 _DOCKER = "imgtool.containers.docker.checks"
 _BUNDLE = "imgtool.containers.ami.checks"
 _ZIP = "imgtool.containers.compressed.checks"
+_PRT_GPT = "imgtool.volumes.partitions.checks.gpt"
+_PRT_MBR = "imgtool.volumes.partitions.checks.mbr"
+_PRT_RANGES = "imgtool.volumes.partitions.checks.ranges"
+_PRT_SYSTEMS = "imgtool.volumes.filesystems.checks"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -345,4 +349,31 @@ LEDGER: tuple[Published, ...] = (
     Published("ZIP301", "wrapper-header-checksum", f"{_ZIP}:header_checksum"),
     Published("ZIP401", "archive-encrypted", f"{_ZIP}:archive_encrypted"),
     Published("ZIP501", "wrapper-needs-dictionary", f"{_ZIP}:needs_dictionary"),
+    # partition tables and file systems
+    Published("PRT001", "gpt-primary-missing", f"{_PRT_GPT}:primary_missing"),
+    Published("PRT002", "gpt-bad-header-size", f"{_PRT_GPT}:bad_header_size"),
+    Published("PRT003", "gpt-bad-entry-size", f"{_PRT_GPT}:bad_entry_size"),
+    Published("PRT004", "gpt-misplaced-header", f"{_PRT_GPT}:misplaced_header"),
+    Published("PRT005", "gpt-backup-missing", f"{_PRT_GPT}:backup_missing"),
+    Published("PRT006", "gpt-backup-different", f"{_PRT_GPT}:backup_different"),
+    Published("PRT007", "gpt-backup-not-at-end", f"{_PRT_GPT}:backup_not_at_end"),
+    Published("PRT008", "gpt-odd-protective-mbr", f"{_PRT_GPT}:odd_protective_mbr"),
+    Published("PRT009", "gpt-without-protective-mbr", f"{_PRT_GPT}:without_protective_mbr"),
+    Published("PRT010", "gpt-hybrid-mbr", f"{_PRT_GPT}:hybrid_mbr"),
+    Published("PRT011", "gpt-duplicate-guid", f"{_PRT_GPT}:duplicate_guid"),
+    Published("PRT012", "gpt-unknown-revision", f"{_PRT_GPT}:unknown_revision"),
+    Published("PRT020", "partitions-overlap", f"{_PRT_RANGES}:partitions_overlap"),
+    Published("PRT021", "partition-out-of-range", f"{_PRT_RANGES}:partition_out_of_range"),
+    Published("PRT022", "partition-beyond-file", f"{_PRT_RANGES}:partition_beyond_file"),
+    Published("PRT040", "mbr-chain-broken", f"{_PRT_MBR}:chain_broken"),
+    Published("PRT041", "mbr-several-active", f"{_PRT_MBR}:several_active"),
+    Published("PRT042", "mbr-protects-no-gpt", f"{_PRT_MBR}:protects_no_gpt"),
+    Published("PRT060", "filesystem-larger-than-its-place", f"{_PRT_SYSTEMS}:larger_than_its_place"),
+    Published("PRT061", "several-filesystems", f"{_PRT_SYSTEMS}:several_filesystems"),
+    Published("PRT062", "filesystem-beside-table", f"{_PRT_SYSTEMS}:beside_table"),
+    Published("PRT201", "gpt-entry-count", f"{_PRT_GPT}:entry_count"),
+    Published("PRT202", "gpt-partitions-not-listed", f"{_PRT_GPT}:partitions_not_listed"),
+    Published("PRT301", "gpt-header-checksum", f"{_PRT_GPT}:header_checksum"),
+    Published("PRT302", "gpt-entries-checksum", f"{_PRT_GPT}:entries_checksum"),
+    Published("PRT360", "filesystem-checksum", f"{_PRT_SYSTEMS}:checksum"),
 )
