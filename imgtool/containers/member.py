@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
 
 from imgtool.model.facts import Facts
 from imgtool.model.values import Problem
@@ -59,3 +59,7 @@ class ContainerFacts(Facts):
     members_total: int = 0
     disk_format: str | None = None
     decoded: tuple[Decoded, ...] = ()
+
+    def released(self) -> Self:
+        """These facts without what only reading and checking them needs: many containers may be nested."""
+        return replace(self, members=())

@@ -70,7 +70,7 @@ def _container(reading: Reading, members: tuple[Report, ...]) -> Whole:
     sizes = [disk.virtual_size for disk in disks if disk.virtual_size is not None]
     total = facts.virtual_size if facts.virtual_size is not None else sum(sizes) if sizes else None
     chosen = formats[0] if formats else None
-    encrypted = any(disk.encrypted for disk in disks)
+    encrypted = facts.encrypted or any(disk.encrypted for disk in disks)
     return Whole(chosen, name, (chosen,) if chosen else (), total, encrypted, facts.label)
 
 

@@ -49,7 +49,7 @@ def _window(source: Source, part: Embedded) -> Callable[[], Source]:
 def nested_reports(
     facts: Facts, source: Source, options: Options, level: int, budget: Budget, examine: Examine
 ) -> Nested:
-    """The reports of all members."""
+    """The reports of all members; of those without bytes to look into, only names and sizes."""
     members = embedded_members(facts.embedded, source)
     total = len(members)
     if isinstance(facts, ContainerFacts):
@@ -61,8 +61,13 @@ def nested_reports(
     reports: list[Report] = []
     decoded: list[Decoded] = []
     problems: list[Problem] = []
-    for member in members[: options.limits.nested_reports]:
-        look = within and budget.take()
+    asked = 0
+    for member in members:
+        bare = member.source is None and member.stream is None
+        asked += not bare
+        if asked > options.limits.nested_reports or (bare and not budget.name()):
+            break
+        look = not bare and within and budget.take()
         if look and member.source is not None:
             reports.append(_windowed(member, member.source, options, level + 1, budget, examine, problems))
         elif look and member.stream is not None and not options.planning:
@@ -72,8 +77,15 @@ def nested_reports(
             problems += [intake.fault] if intake.fault is not None else []
         else:
             reports.append(_unread(member))
-    looked = within and len(reports) == total and budget.left >= 0
+    looked = (within or not asked) and len(reports) == total and budget.left >= 0
+    reports = [_released(report) for report in reports]
     return Nested(tuple(reports), tuple(decoded), tuple(problems), options.depth > 0 and not looked)
+
+
+def _released(report: Report) -> Report:
+    """A nested report without what only the rules of its container needed."""
+    details = report.details
+    return replace(report, details=details.released()) if isinstance(details, ContainerFacts) else report
 
 
 def _unread(member: Member, partial: bool = False) -> Report:

@@ -23,15 +23,16 @@ class Options(NamedTuple):
 class Budget:
     """What may be spent below one input at every depth together, so that nesting cannot multiply.
 
-    `left` counts nested reports, `output` decoded bytes: when everything is decoded, as many as the input of
-    `size` bytes may inflate to; else a few probes.
+    `left` counts nested reports, `listed` members that are only named, `output` decoded bytes: when
+    everything is decoded, as many as the input of `size` bytes may inflate to; else a few probes.
     """
 
-    __slots__ = ("left", "output")
+    __slots__ = ("left", "listed", "output")
 
     def __init__(self, options: Options, size: int) -> None:
         limits = options.limits
         self.left = limits.total_reports
+        self.listed = limits.members
         inflated = min(limits.wrapper_output, max(limits.wrapper_ratio_floor, size * limits.wrapper_ratio))
         self.output = inflated if options.whole else 4 * limits.wrapper_probe
 
@@ -39,6 +40,11 @@ class Budget:
         """True when another nested report may be made."""
         self.left -= 1
         return self.left >= 0
+
+    def name(self) -> bool:
+        """True when another member may be listed that is not looked into."""
+        self.listed -= 1
+        return self.listed >= 0
 
     def spend(self, output: int) -> bool:
         """True when `output` more decoded bytes were within the budget."""
