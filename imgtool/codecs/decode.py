@@ -46,8 +46,9 @@ class Decoding:
 
     `produced` bytes came out so far. Once the end is reached `end` is the offset in the source of the
     first byte behind the compressed data, and `trailing` counts those up to the end of the range.
-    `next()` raises CodecError where the data are cut short or malformed, where a cap is met, or where a
-    stream has not kept them; InputError when the source cannot be read.
+    `next()` raises CodecError where the data are cut short or malformed, where a cap is met, or where they
+    are not read: a stream has not kept them, or the output is too many times larger (zeros of an empty
+    disk are, so that is no fault). InputError when the source cannot be read.
     """
 
     def __init__(self, method: Method, feed: Feed, limits: Limits, expected: Expected | None = None) -> None:
@@ -121,7 +122,8 @@ class Decoding:
         if made > limits.wrapper_output:
             raise self._over(f"the output is over the cap of {limits.wrapper_output} bytes")
         if made > limits.wrapper_ratio_floor and made > used * limits.wrapper_ratio:
-            raise self._over(f"{made} bytes came out of {used}, over the ratio cap of {limits.wrapper_ratio}")
+            message = f"{made} bytes came out of {used}, more are not decoded ({limits.wrapper_ratio} to one)"
+            raise CodecError("not-read", f"{self.method}: {message}", self._feed.position)
         if self._steps > limits.wrapper_steps + (made + used) // 64:
             raise self._over(f"over {self._steps} frames or blocks hold {made} bytes in all")
 

@@ -18,6 +18,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\0"
 BZIP2_MAGIC = b"BZh"
 
+_OVERHEAD = 4 * CHUNK  #: what an LZMA decoder needs besides its dictionary
+
 
 class Machine(Protocol):
     """The shape of bz2's, lzma's and lz4's incremental decompressors."""
@@ -41,8 +43,10 @@ def drain(machine: Machine, feed: Feed, what: str, *kinds: type[Exception]) -> I
             made = machine.decompress(data, CHUNK)
         if made:
             yield made
-        elif not machine.eof and not data:
+        elif hungry and not data and not machine.eof:
             raise feed.ended(what)
+        elif not hungry and not machine.eof and not machine.needs_input:
+            raise CodecError("malformed", f"{what}: the decoder makes no progress", feed.position)
     feed.back(machine.unused_data or b"")
 
 
@@ -95,7 +99,7 @@ def xz(feed: Feed, limits: Limits) -> Iterator[bytes]:
 
     first = True
     while first or feed.peek(6) == XZ_MAGIC:
-        machine: Any = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.wrapper_memory)
+        machine: Any = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.wrapper_memory + _OVERHEAD)
         yield from drain(machine, feed, "xz", lzma.LZMAError, EOFError)
         first = False
         skip_zeros(feed, 4)
@@ -105,7 +109,7 @@ def lzma_alone(feed: Feed, limits: Limits) -> Iterator[bytes]:
     """The one stream of an .lzma file: 13 bytes of header, then LZMA1."""
     import lzma
 
-    machine: Any = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=limits.wrapper_memory)
+    machine: Any = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=limits.wrapper_memory + _OVERHEAD)
     yield from drain(machine, feed, "lzma", lzma.LZMAError, EOFError)
 
 

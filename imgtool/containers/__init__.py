@@ -9,7 +9,11 @@ OVA = Entry(
     title="Open Virtual Appliance (a tar with an OVF descriptor)",
     family="OVA",
     kind="container",
-    signatures=(Signature(b"ustar", 257), Signature(bytes(8), 257, "imgtool.containers.ova.probe:old_tar")),
+    signatures=(
+        Signature(b"ustar", 257),
+        # a tar of before POSIX has no magic: the first digit of the octal checksum, below 0o200000
+        *(Signature(digit, 148, "imgtool.containers.ova.probe:old_tar") for digit in (b"0", b"1", b" ")),
+    ),
     reader="imgtool.containers.ova.reader:read",
     checks="imgtool.containers.ova.checks:RULES",
     rank=30,

@@ -119,7 +119,8 @@ def _cut(held: HeldStream, size: int | None, options: Options, look: Callable[..
     findings = tuple(
         finding
         for finding in report.findings
-        if (finding.code, finding.message) in sure or finding.code == not_read_from_stream.code
+        if (finding.code, finding.message) in sure
+        or (finding.code == not_read_from_stream.code and (finding.offset or 0) < ENDLESS // 2)
     )
     virtual = report.virtual_size
     if virtual is not None and virtual > ENDLESS // 2:

@@ -1,0 +1,154 @@
+"""xz: the stream header, and the indexes found from the end, which tell the content's exact size.
+
+References: the .xz file format 1.2, sections 2.1 (streams), 2.2 (padding), 4 (index).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imgtool.codecs.decode import decode
+from imgtool.containers.compressed import layout as lay
+from imgtool.containers.compressed.facts import CompressedFacts, Mark, content
+from imgtool.limits import Limits
+from imgtool.structs.view import Unreadable, View
+from imgtool.units import ceil_div
+
+_PADDING = 64 * 1024  #: stream padding that is looked through for a footer
+
+
+class Indexes(NamedTuple):
+    """What the indexes of all streams say: content in bytes, how many streams and blocks."""
+
+    size: int
+    streams: int
+    blocks: int
+
+
+class _Index(NamedTuple):
+    """One stream's index: its content in bytes, its blocks, and where the stream begins."""
+
+    size: int
+    blocks: int
+    start: int
+
+
+def xz(view: View, limits: Limits) -> CompressedFacts:
+    """An .xz file. A damaged or missing index leaves the declared size unknown; decoding says why."""
+    head = view.parse(lay.XZ_HEADER, 0)
+    marks = _header_marks(view, head)
+    indexes = _indexes(view, marks, head, limits)
+    declared = indexes.size if indexes else None
+    source = view.source
+    return CompressedFacts(
+        format="compressed",
+        file_size=view.size,
+        wrapper="xz",
+        method="xz",
+        declared_size=declared,
+        stored_size=view.size,
+        check=lay.XZ_CHECKS.get(head.check & 15, f"unknown-{head.check & 15}"),
+        streams=indexes.streams if indexes else None,
+        blocks=indexes.blocks if indexes else None,
+        members=(content(None, declared, 0, lambda: decode("xz", source, limits)),),
+        members_total=1,
+        marks=tuple(marks),
+    )
+
+
+def _header_marks(view: View, head: lay.XzHeader) -> list[Mark]:
+    import zlib
+
+    marks = []
+    if head.reserved or head.check & 0xF0:
+        marks.append(Mark("reserved", f"xz stream flags are {head.reserved:02x} {head.check:02x}", "check", 6, 2))
+    actual = zlib.crc32(view.read(6, 2, "xz stream flags"))
+    if head.crc32 != actual:
+        message = f"xz stream header CRC-32 is {head.crc32:08x}, that of its flags {actual:08x}"
+        marks.append(Mark("checksum", message, "crc32", 8, 4))
+    return marks
+
+
+def _indexes(view: View, marks: list[Mark], head: lay.XzHeader, limits: Limits) -> Indexes | None:
+    """All streams from the last to the first; None where one of them does not add up."""
+    size = streams = blocks = 0
+    end = view.size
+    try:
+        while end > 0 and streams < limits.wrapper_frames:
+            end = _without_padding(view, end)
+            index = _index(view, end, marks if not streams else [], head, limits)
+            if index is None:
+                return None
+            size, streams, blocks, end = size + index.size, streams + 1, blocks + index.blocks, index.start
+    except Unreadable:  # cut short, or not kept of a stream
+        return None
+    return Indexes(size, streams, blocks) if end == 0 else None
+
+
+def _without_padding(view: View, end: int) -> int:
+    """Where the last stream ends: padding is zeros in fours."""
+    piece = view.peek(max(0, end - _PADDING), min(end, _PADDING))
+    return end - (len(piece) - len(piece.rstrip(b"\0"))) // 4 * 4
+
+
+def _index(view: View, end: int, marks: list[Mark], head: lay.XzHeader, limits: Limits) -> _Index | None:
+    """The index of the stream that ends at `end`; None where no stream with a sound index does."""
+    import zlib
+
+    at = end - lay.XZ_FOOTER.size
+    if at < 24 or view.peek(end - 2, 2) != lay.XZ_FOOTER_MAGIC:
+        return None
+    footer = view.parse(lay.XZ_FOOTER, at)
+    actual = zlib.crc32(view.read(at + 4, 6, "xz stream footer"))
+    if footer.crc32 != actual:
+        message = f"xz stream footer CRC-32 is {footer.crc32:08x}, that of its fields {actual:08x}"
+        marks.append(Mark("checksum", message, "crc32", at, 4))
+    if (footer.reserved, footer.check) != (head.reserved, head.check):
+        message = f"xz stream flags are {head.check:02x} in the header, {footer.check:02x} in the footer"
+        marks.append(Mark("mismatch", message, "check", at + 8, 2))
+    length = (footer.backward_size + 1) * 4
+    if length > limits.wrapper_index or length > at - 12:
+        return None
+    raw = view.read(at - length, length, "xz index")
+    stored = int.from_bytes(raw[-4:], "little")
+    actual = zlib.crc32(raw[:-4])
+    if stored != actual:
+        message = f"xz index CRC-32 is {stored:08x}, that of its records {actual:08x}"
+        marks.append(Mark("checksum", message, "index crc32", at - 4, 4))
+        return None
+    found = _records(raw[:-4], limits)
+    if found is None:
+        return None
+    size, blocks, packed = found
+    start = at - length - packed - lay.XZ_HEADER.size
+    if start < 0 or view.peek(start, 6) != lay.XZ_MAGIC:
+        return None
+    return _Index(size, blocks, start)
+
+
+def _records(raw: bytes, limits: Limits) -> tuple[int, int, int] | None:
+    """Content, blocks, and the bytes that the blocks take (section 4.3); None where they do not hold."""
+    if raw[:1] != b"\0":
+        return None
+    count, at = _number(raw, 1)
+    if not 0 <= count <= limits.wrapper_records:
+        return None
+    size = packed = 0
+    for _ in range(count):
+        unpadded, at = _number(raw, at)
+        uncompressed, at = _number(raw, at)
+        if unpadded < 0 or uncompressed < 0:
+            return None
+        packed += ceil_div(unpadded, 4) * 4
+        size += uncompressed
+    return size, count, packed
+
+
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """A variable-length integer (section 1.2) at `at`, and what follows; -1 where it does not hold."""
+    value = 0
+    for index, byte in enumerate(raw[at : at + 9]):
+        value |= (byte & 0x7F) << 7 * index
+        if not byte & 0x80:
+            return value, at + index + 1
+    return -1, len(raw)
