@@ -24,6 +24,11 @@ class Regions(NamedTuple):
     active: int | None
 
     @property
+    def stated(self) -> int:
+        """How many regions the table that counts says it names."""
+        return self.tables[self.active].entry_count if self.active is not None else len(self.regions)
+
+    @property
     def regions(self) -> tuple[Region, ...]:
         """The regions of the table that counts; where none does, of the first that names any."""
         if self.active is not None:
@@ -72,7 +77,7 @@ def read(view: View, limits: Limits) -> VhdxFacts:
         log_entry=_log_entry(view, active) if active and active.log_guid else None,
         region_table=tables.active + 1 if tables.active is not None else None,
         regions=tables.regions,
-        region_count=len(tables.regions),
+        region_count=tables.stated,
         metadata_count=meta.entry_count,
         metadata=meta.items,
         parent_locator=meta.locator,
