@@ -41,7 +41,15 @@ _NOT_NUL = re.compile(rb"[^\0]")
 
 #: Keys that may stand once in the whole descriptor, comments included.
 ONCE = ("createtype", "cid", "parentcid", "parentfilenamehint")
-#: Of those, the ones whose bare letters a reader that searches the bytes would take.
+#: Keys that have a meaning here, in lower case.
+KNOWN = frozenset(
+    (
+        *("version", "encoding", "cid", "parentcid", "createtype", "parentfilenamehint", "changetrackpath"),
+        *("ddb.encoding", "ddb.adaptertype", "ddb.virtualhwversion", "ddb.toolsversion", "ddb.nativeparenthint"),
+        *("ddb.geometry.cylinders", "ddb.geometry.heads", "ddb.geometry.sectors", "ddb.sidecars"),
+    )
+)
+#: Of the keys that stand once, the ones whose bare letters a reader that searches the bytes would take.
 _SEARCHED = (b"createType", b"parentCID", b"parentFileNameHint")
 _QUOTED = (b"createType", b"parentFileNameHint")
 
@@ -64,12 +72,13 @@ def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits
     words = data if cut < 0 else data[:cut]
     end = len(words)
     whole = data[: max(room, end)].rstrip(b"\0").replace(b"\0", b"\n")
-    lines = list(islice(_lines(whole, limits), limits.vmdk_lines + 1))
-    over = f"lines of the descriptor are over {limits.vmdk_lines}" if len(lines) > limits.vmdk_lines else None
+    over = whole.count(b"\n") > limits.vmdk_lines
+    if over:
+        whole = _first_lines(whole, limits.vmdk_lines)
+    lines = list(_lines(whole, limits))
     entries = tuple(line.entry for line in lines if not line.comment and line.at < end)
+    known = _known(entries)
     extents = _extents(whole, end, at, limits)
-    if extents.total > limits.vmdk_extents:
-        over = f"extents are over {limits.vmdk_extents}"
     ddb = [entry for entry in entries if entry.key.lower().startswith("ddb.")]
     control = _CONTROL.search(words)
     after = _NOT_NUL.search(data, end, max(room, end))
@@ -78,11 +87,12 @@ def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits
         DescriptorPlace(at, end, room),
         _MARK.search(words) is not None,
         entries,
+        known,
         extents.listed,
         extents.total,
         extents.sectors,
         _repeated(whole, lines, at),
-        _hidden(words, entries, at, limits),
+        _hidden(words, known, at, limits),
         extents.stray,
         extents.bad,
         _loose(whole, extents, at),
@@ -90,8 +100,25 @@ def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits
         at + after.start() if after else None,
         len(ddb),
         max((len(entry.value) for entry in ddb), default=0),
-        over,
+        f"lines of the descriptor are over {limits.vmdk_lines}" if over else None,
     )
+
+
+def _first_lines(whole: bytes, most: int) -> bytes:
+    end = 0
+    for _ in range(most):
+        end = whole.find(b"\n", end) + 1
+    return whole[:end]
+
+
+def _known(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The first entry of each key that readers ask for."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        key = entry.key.lower()
+        if key in KNOWN and key not in found:
+            found[key] = Entry(key, entry.value)
+    return tuple(found.values())
 
 
 def _lines(whole: bytes, limits: Limits) -> Iterator[_Line]:
@@ -132,7 +159,7 @@ def _extents(whole: bytes, end: int, at: int, limits: Limits) -> _Extents:
     bad: list[tuple[int, str]] = []
     total = sectors = last = 0
     first = None
-    for start in islice(_EXTENT_START.finditer(whole), limits.vmdk_extents + 1):
+    for start in _EXTENT_START.finditer(whole):
         match = _EXTENT.match(whole, start.start())
         if match is None or b"\n" in match[0]:
             line = whole[start.start() : start.start() + 128].partition(b"\n")[0]
@@ -173,7 +200,7 @@ def _repeated(whole: bytes, lines: list[_Line], at: int) -> tuple[Repeated, ...]
     return tuple(Repeated(key, len(where), at + where[1]) for key, where in places.items() if len(where) > 1)
 
 
-def _hidden(words: bytes, entries: tuple[Entry, ...], at: int, limits: Limits) -> tuple[Hidden, ...]:
+def _hidden(words: bytes, known: tuple[Entry, ...], at: int, limits: Limits) -> tuple[Hidden, ...]:
     """What a search for the first such letters yields, where the lines yield something else."""
     found = []
     for word in _QUOTED:
@@ -182,7 +209,7 @@ def _hidden(words: bytes, entries: tuple[Entry, ...], at: int, limits: Limits) -
             continue
         value, quote, _ = words[place + len(word) + 2 : place + len(word) + 2 + limits.string].partition(b'"')
         key = word.decode("ascii")
-        told = next((entry.value for entry in entries if entry.key.lower() == key.lower()), None)
+        told = next((entry.value for entry in known if entry.key == key.lower()), None)
         if quote and text(value) != told:
             found.append(Hidden(key, text(value[: limits.vmdk_value]), at + place))
     return tuple(found)

@@ -115,7 +115,8 @@ class Hidden(NamedTuple):
 
 
 class Descriptor(NamedTuple):
-    """A parsed descriptor. `entries` are the lines a reader of lines takes, in order; offsets are the file's.
+    """A parsed descriptor. `entries` are the lines a reader of lines takes, in order, `known` the
+    first of each key that has a meaning here (in lower case); offsets are the file's.
 
     `after` is where bytes stand behind its end (the first NUL); `loose` where a blank or indented line stands
     among the extents; `control` a byte that no text has; `bad_lines` extent lines that cannot be read; `stray`
@@ -125,6 +126,7 @@ class Descriptor(NamedTuple):
     place: DescriptorPlace
     marked: bool
     entries: tuple[Entry, ...]
+    known: tuple[Entry, ...]
     extents: tuple[ExtentLine, ...]
     extent_count: int
     sectors: int
@@ -140,9 +142,9 @@ class Descriptor(NamedTuple):
     over: str | None
 
     def value(self, key: str) -> str | None:
-        """What the first line of that key says (keys are compared without case); None where there is none."""
+        """What the first line of a known key says, without case; None where there is none."""
         wanted = key.lower()
-        return next((entry.value for entry in self.entries if entry.key.lower() == wanted), None)
+        return next((entry.value for entry in self.known if entry.key == wanted), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ def _descriptor_file(view: View, limits: Limits) -> VmdkFacts | None:
     data = view.peek(0, min(view.size, limits.vmdk_descriptor))
     parsed = parse_descriptor(view, data, 0, view.size, limits)
     facts = told(view, "descriptor", parsed, limits)
-    if not parsed.marked and facts.create_type is None and not parsed.extent_count:
+    if not (parsed.marked or facts.create_type is not None or parsed.extent_count or parsed.stray):
         return None
     return replace(
         facts,
