@@ -9,18 +9,24 @@ from __future__ import annotations
 from imgtool.formats.iso import layout as lay
 from imgtool.formats.iso.facts import ElTorito, SystemArea
 from imgtool.structs.view import Unreadable, View
-from imgtool.units import SECTOR
+from imgtool.units import SECTOR, ceil_div
 
 _MBR_MARK = 510
 _CODE = 440
 _TABLE = 446
 _GPT = b"EFI PART"
-_SUN = b"\xda\xbe"
-_MIPS = b"\x0b\xe5\xa9\x41"
-_MIPSEL = (8, b"\x7a\x75\x02\x00")
 
-#: GRUB's MBR jumps past the boot information table of its image: 4 or 5 sectors behind its start.
-_GRUB_SKIPS = (4, 5)
+#: Boot blocks and labels of other machines: name, offset and bytes of the mark, bytes that belong to it.
+_MARKS = (
+    ("sun-label", 508, b"\xda\xbe", SECTOR),
+    ("mips-header", 0, b"\x0b\xe5\xa9\x41", SECTOR),
+    ("mipsel-header", 8, b"\x7a\x75\x02\x00", SECTOR),
+    ("alpha-boot-block", 0, b"Linux/Alpha aboot", SECTOR),
+    ("hppa-boot-block", 0, b"\x80\x00PALO", 4 * SECTOR),
+)
+
+#: GRUB's MBR jumps past the boot information table of its image: this many sectors behind its start.
+_GRUB_SKIP = 4
 
 
 def read_system_area(view: View, boot: ElTorito | None) -> SystemArea:
@@ -37,6 +43,7 @@ def read_system_area(view: View, boot: ElTorito | None) -> SystemArea:
     covered = _mbr(view, data, rest, names)
     covered = max(covered, _gpt(data, rest, names))
     _apple(data, rest, names)
+    _hfs(data, rest, names)
     _others(data, rest, names)
     hybrid = _isohybrid(data, boot) if "mbr" in names or "boot-code" in names else None
     left = rest.lstrip(b"\0")
@@ -95,17 +102,22 @@ def _apple(data: bytes, rest: bytearray, names: list[str]) -> None:
         _clear(rest, 0, SECTOR)
 
 
+def _hfs(data: bytes, rest: bytearray, names: list[str]) -> None:
+    """The master directory block of an HFS tree and its volume bitmap (Inside Macintosh: Files)."""
+    if data[2 * SECTOR : 2 * SECTOR + 2] != b"BD":
+        return
+    names.append("hfs")
+    _clear(rest, 2 * SECTOR, SECTOR)
+    bitmap, blocks = (int.from_bytes(data[2 * SECTOR + at : 2 * SECTOR + at + 2], "big") for at in (14, 18))
+    _clear(rest, bitmap * SECTOR, ceil_div(blocks, 8 * SECTOR) * SECTOR)
+
+
 def _others(data: bytes, rest: bytearray, names: list[str]) -> None:
-    """Disk labels of SPARC and MIPS machines, one sector each."""
-    at, mark = _MIPSEL
-    for name, here in (
-        ("sun-label", data[508:510] == _SUN),
-        ("mips-header", data[:4] == _MIPS),
-        ("mipsel-header", data[at : at + len(mark)] == mark),
-    ):
-        if here:
+    """Labels and boot blocks of SPARC, MIPS, Alpha and PA-RISC machines."""
+    for name, at, mark, length in _MARKS:
+        if data[at : at + len(mark)] == mark:
             names.append(name)
-            _clear(rest, 0, SECTOR)
+            _clear(rest, 0, length)
 
 
 def _isohybrid(data: bytes, boot: ElTorito | None) -> str | None:
@@ -114,6 +126,6 @@ def _isohybrid(data: bytes, boot: ElTorito | None) -> str | None:
     for entry in boot.entries if boot is not None and target else ():
         if target == entry.load_rba * 4:
             return "isolinux"
-        if target - entry.load_rba * 4 in _GRUB_SKIPS:
+        if target == entry.load_rba * 4 + _GRUB_SKIP:
             return "grub2"
     return None

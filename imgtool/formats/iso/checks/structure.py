@@ -17,8 +17,8 @@ _SPACE = lay.SYSTEM_AREA + 80
 def unknown_system_area(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
     """The first 32 KiB hold bytes that no known structure explains.
 
-    What it checks: the system area is zero but for an MBR, a GPT, an Apple partition map, or a SPARC or
-    MIPS label; it names the first byte that is none of these.
+    What it checks: the system area is zero but for an MBR, a GPT, an Apple partition map, or a label or boot
+    block of SPARC, MIPS, Alpha or PA-RISC machines; it names the first byte that is none of these.
 
     Why it matters: no file system reads this area, so it is where another format's header, a boot loader's
     second stage or plain hidden data can stand unseen.
@@ -37,8 +37,8 @@ def unknown_system_area(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
 def used_system_area(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
     """The first 32 KiB hold partition tables or boot code.
 
-    What it checks: the system area has an MBR, boot code, a GPT, an Apple partition map, or a SPARC or MIPS
-    label: the image is a hybrid that starts from a disk as well.
+    What it checks: the system area has an MBR, boot code, a GPT, an Apple partition map, or another machine's label
+    or boot block: the image is a hybrid that starts from a disk as well.
 
     Why it matters: the same file is a disc to one program and a partitioned disk to another.
 
