@@ -64,8 +64,7 @@ def examine(
     survey = _survey(primary, peeked, options, views, failures)
     nested = _members(primary, peeked, options, level, budget)
     if nested.decoded:
-        primary = _told(primary, nested.decoded)
-        readings = (primary, *readings[1:])
+        primary, readings = _decoded(primary, readings, nested.decoded)
     facets = _facets(readings, primary, found, survey, peeked.size)
     subject = Subject(
         path,
@@ -154,12 +153,17 @@ def _members(primary: Reading, source: Source, options: Options, level: int, bud
     return nested_reports(primary.facts, source, options, level, budget, examine)
 
 
-def _told(reading: Reading, decoded: tuple[Decoded, ...]) -> Reading:
-    """A container's reading with what came of the members that were decoded."""
+def _decoded(
+    reading: Reading, readings: tuple[Reading, ...], decoded: tuple[Decoded, ...]
+) -> tuple[Reading, tuple[Reading, ...]]:
+    """A container's reading with what came of the members that were decoded, and all readings with it."""
     from imgtool.containers.member import ContainerFacts
 
     facts = reading.facts
-    return reading._replace(facts=replace(facts, decoded=decoded)) if isinstance(facts, ContainerFacts) else reading
+    if not isinstance(facts, ContainerFacts):
+        return reading, readings
+    told = reading._replace(facts=replace(facts, decoded=decoded))
+    return told, (told, *readings[1:])
 
 
 def _facets(

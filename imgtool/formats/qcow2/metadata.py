@@ -82,9 +82,12 @@ def bitmaps_extension(view: View, extension: Extension | None, version: int) -> 
     return view.optional(lay.BITMAPS_EXTENSION, extension.offset)
 
 
-def bitmaps(view: View, extension: lay.BitmapsExtension | None, limits: Limits) -> tuple[Bitmap, ...]:
-    """The first `limits.qcow2_bitmaps_listed` bitmaps of the directory, as far as they can be read."""
-    if extension is None:
+def bitmaps(view: View, extension: lay.BitmapsExtension | None, autoclear: int, limits: Limits) -> tuple[Bitmap, ...]:
+    """The first `limits.qcow2_bitmaps_listed` bitmaps of the directory, as far as they can be read.
+
+    None where autoclear bit 0 is clear: the directory may hold anything then.
+    """
+    if extension is None or not autoclear & lay.AUTOCLEAR_BITMAPS:
         return ()
     found: list[Bitmap] = []
     position = extension.bitmap_directory_offset

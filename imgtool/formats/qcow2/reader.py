@@ -31,33 +31,33 @@ class Head(NamedTuple):
     complete: bool = True
 
 
+class Named(NamedTuple):
+    """The files that the image names, as facts and as references."""
+
+    backing_file: str | None
+    backing_format: str | None
+    data_file: str | None
+    references: tuple[Reference, ...]
+
+
 def read(view: View, limits: Limits) -> Qcow2Facts:
     """The facts of a qcow2 image. Raises Unreadable when even the header is not there."""
     head = _head(view)
     v2 = head.v2
-    bits_hold = lay.MIN_CLUSTER_BITS <= v2.cluster_bits <= lay.MAX_CLUSTER_BITS
-    cluster_size = 1 << v2.cluster_bits if bits_hold else None
+    cluster_size = _cluster_size(v2)
     area = extension_area(head, cluster_size)
     extensions = _extensions(view, area, limits)
     known = {extension.type: extension for extension in reversed(extensions)}
-    backing = _backing_file(view, v2, limits)
-    backing_format = _string(view, known.get(lay.EXT_BACKING_FORMAT), "backing format")
-    data_file = _string(view, known.get(lay.EXT_DATA_FILE), "data file name")
-    external = bool(head.incompatible & lay.EXTERNAL_DATA_FILE) or lay.EXT_DATA_FILE in known
+    named = _named(view, head, known, limits)
     crypto = _pointer(view, known.get(lay.EXT_CRYPTO_HEADER))
     bitmaps_extension = metadata.bitmaps_extension(view, known.get(lay.EXT_BITMAPS), v2.version)
-    snapshots = metadata.snapshots(view, v2, limits)
-    consistent = head.autoclear & lay.AUTOCLEAR_BITMAPS
-    bitmaps = metadata.bitmaps(view, bitmaps_extension, limits) if consistent else ()
-    names = _feature_names(view, known.get(lay.EXT_FEATURE_NAMES), limits)
     return Qcow2Facts(
         format="qcow2",
         file_size=view.size,
         virtual_size=v2.size,
         encrypted=v2.crypt_method != 0,
         broken=v2.version not in (2, 3) or cluster_size is None or not head.complete,
-        partial=bool(view.problems),
-        references=_references(backing, backing_format, data_file, external, v2, known),
+        references=named.references,
         version=v2.version,
         compat=lay.COMPAT.get(v2.version),
         cluster_size=cluster_size,
@@ -68,9 +68,9 @@ def read(view: View, limits: Limits) -> Qcow2Facts:
         dirty=bool(head.incompatible & lay.DIRTY),
         corrupt=bool(head.incompatible & lay.CORRUPT),
         encryption=lay.CRYPT_METHODS.get(v2.crypt_method, f"unknown-{v2.crypt_method}"),
-        backing_file=backing,
-        backing_format=backing_format,
-        data_file=data_file,
+        backing_file=named.backing_file,
+        backing_format=named.backing_format,
+        data_file=named.data_file,
         data_file_raw=bool(head.autoclear & lay.RAW_EXTERNAL_DATA),
         header_length=head.header_length,
         backing_file_offset=v2.backing_file_offset,
@@ -88,9 +88,9 @@ def read(view: View, limits: Limits) -> Qcow2Facts:
         compatible_features=bit_names(head.compatible, lay.COMPATIBLE),
         autoclear_features=bit_names(head.autoclear, lay.AUTOCLEAR),
         extensions=extensions,
-        feature_names=names,
-        snapshots=snapshots,
-        bitmaps=bitmaps,
+        feature_names=_feature_names(view, known.get(lay.EXT_FEATURE_NAMES), limits),
+        snapshots=metadata.snapshots(view, v2, limits),
+        bitmaps=metadata.bitmaps(view, bitmaps_extension, head.autoclear, limits),
         crypto_header=crypto,
         bitmaps_extension=bitmaps_extension,
         embedded=_luks(view, v2, crypto),
@@ -98,8 +98,14 @@ def read(view: View, limits: Limits) -> Qcow2Facts:
         header_v3=head.v3,
         extension_area=area,
         unknown_header_offset=head.unknown_offset,
+        partial=bool(view.problems),
         problems=view.problems,
     )
+
+
+def _cluster_size(header: lay.HeaderV2) -> int | None:
+    holds = lay.MIN_CLUSTER_BITS <= header.cluster_bits <= lay.MAX_CLUSTER_BITS
+    return 1 << header.cluster_bits if holds else None
 
 
 def _head(view: View) -> Head:
@@ -187,23 +193,20 @@ def _backing_file(view: View, header: lay.HeaderV2, limits: Limits) -> str | Non
     return ""
 
 
-def _references(
-    backing: str | None,
-    backing_format: str | None,
-    data_file: str | None,
-    external: bool,
-    header: lay.HeaderV2,
-    known: dict[int, Extension],
-) -> tuple[Reference, ...]:
-    found = []
+def _named(view: View, head: Head, known: dict[int, Extension], limits: Limits) -> Named:
+    backing = _backing_file(view, head.v2, limits)
+    backing_format = _string(view, known.get(lay.EXT_BACKING_FORMAT), "backing format")
+    extension = known.get(lay.EXT_DATA_FILE)
+    data_file = _string(view, extension, "data file name")
+    found: list[Reference] = []
     if backing is not None:
-        place = (header.backing_file_offset, header.backing_file_size)
+        place = (head.v2.backing_file_offset, head.v2.backing_file_size)
         found.append(Reference("backing", backing, backing_format, *place))
-    if external:
-        extension = known.get(lay.EXT_DATA_FILE)
-        offset, length = (extension.offset, extension.length) if extension else (None, None)
-        found.append(Reference("data-file", data_file or "", "raw", offset, length))
-    return tuple(found)
+    if extension is not None:
+        found.append(Reference("data-file", data_file or "", "raw", extension.offset, extension.length))
+    elif head.incompatible & lay.EXTERNAL_DATA_FILE:
+        found.append(Reference("data-file", "", "raw"))
+    return Named(backing, backing_format, data_file, tuple(found))
 
 
 def _pointer(view: View, extension: Extension | None) -> lay.CryptoHeader | None:
