@@ -16,9 +16,9 @@ def details(name: str) -> QedFacts:
 
 
 def test_plain() -> None:
-    """Clusters of 4 KiB, tables of one, the L1 table after the header."""
+    """Clusters of 4 KiB, tables of two, the L1 table after the header."""
     facts = details("qed/plain.qed.gz")
-    assert (facts.cluster_size, facts.table_size, facts.header_size) == (4096, 1, 1)
+    assert (facts.cluster_size, facts.table_size, facts.header_size) == (4096, 2, 1)
     assert (facts.l1_table_offset, facts.virtual_size, facts.features) == (4096, 1 << 20, ())
     assert not facts.dirty
 
@@ -43,7 +43,7 @@ def test_unknown_bits_are_named_by_number() -> None:
     assert codes(report) == {"QCW063", "QCW560"}
 
 
-@pytest.mark.parametrize("size", [4, 63, 64, 4095, 4096, 8191, 8192])
+@pytest.mark.parametrize("size", [4, 63, 64, 4095, 4096, 12287, 12288])
 def test_cut(size: int) -> None:
     """Cut anywhere before the end of the L1 table it is a broken or truncated QED, never raw."""
     report = report_of(fixture("qed/plain.qed.gz")[:size])
@@ -51,4 +51,4 @@ def test_cut(size: int) -> None:
     assert report.format == "qed"
     assert report.broken == (size < 64)
     assert report.virtual_size == (1 << 20 if size >= 64 else None)
-    assert ("IMG002" in codes(report)) == (size < 8192)
+    assert ("IMG002" in codes(report)) == (size < 12288)
