@@ -60,7 +60,7 @@ def examine(
     failures: list[Failure] = []
     views: list[View] = []
     readings = _readings(found, peeked, limits, views, failures)
-    primary = readings[0] if readings else _raw(peeked, limits, views)
+    primary = _primary(readings) if readings else _raw(peeked, limits, views)
     survey = _survey(primary, peeked, options, views, failures)
     nested = _members(primary, peeked, options, level, budget)
     if nested.decoded:
@@ -119,6 +119,16 @@ def _readings(
             views.append(view)
             readings.append(Reading(match.entry, facts, match.offset))
     return tuple(readings)
+
+
+def _primary(readings: tuple[Reading, ...]) -> Reading:
+    """What the file is called: the best by rank. But one whose own mark lies behind the guest's bytes (a fixed
+    VHD) is what it is, whatever these begin like."""
+    for reading in readings:
+        flat = reading.facts.flat
+        if flat is not None and not reading.facts.broken and 0 < flat[0] + flat[1] <= reading.offset:
+            return reading
+    return readings[0]
 
 
 def _raw(source: Source, limits: Limits, views: list[View]) -> Reading:

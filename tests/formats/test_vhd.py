@@ -96,6 +96,15 @@ def test_a_fixed_disk_may_begin_with_anything() -> None:
         assert report.details.flat == (0, 64 * 1024)
 
 
+@pytest.mark.parametrize("name", ["qcow2/plain.qcow2", "vhd/dynamic.vhd"])
+def test_a_fixed_disk_that_begins_like_another_format(name: str) -> None:
+    """It is called what its footer says, and the other format is told as a fault."""
+    content = fixture(name)
+    report = report_of(fixed(Disk(2, 64 * 1024, b"win ", MAX), content))
+    assert report.format == "vhd"
+    assert faults(report) & {"IMG001", "VHD001"}
+
+
 def test_the_guest_of_a_fixed_disk_ends_at_its_visible_size() -> None:
     """What a geometry cuts off, and the footer, are not looked into as the guest's bytes."""
     report = report_of(fixed(Disk(2, MIB, b"vpc ", (30, 4, 17))))
