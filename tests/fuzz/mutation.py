@@ -53,15 +53,14 @@ def number(chance: Random, length: int) -> bytes:
             top,
             top >> 1,
             (top >> 1) + 1,
-            top - 511,
+            (top - 511) & top,
             chance.randrange(256) & top,
             1 << chance.randrange(8 * length),
             ((1 << chance.randrange(8 * length)) - 1) & top,
             chance.randrange(top + 1),
         )
     )
-    order = chance.choice(("big", "little"))
-    return value.to_bytes(length, "big" if order == "big" else "little")
+    return value.to_bytes(length, "big" if chance.random() < 0.5 else "little")
 
 
 def edit(chance: Random, name: str, data: bytearray) -> str:

@@ -20,7 +20,7 @@ from tests.kit import ROOT, no_bug, report_of
 
 
 @settings(
-    max_examples=800,
+    max_examples=1200,
     derandomize=True,
     database=None,
     deadline=None,
