@@ -10,12 +10,20 @@ ExtentKind = Literal["data", "zero", "hole", "compressed", "reference"]
 
 
 class Extent(NamedTuple):
-    """A run of guest bytes: `start` and `length` in bytes, `host_offset` where the bytes lie in the file."""
+    """A run of guest bytes: `start` and `length` in bytes of the guest's disk.
+
+    `kind`: data and compressed hold bytes; zero is known to read as zeros; hole is not allocated at all and
+    reads as zeros; reference lies in a file that the image names and that was not followed.
+    `host_offset`: where the bytes lie in their file, where they lie there as they are. `depth`: 0 for this image,
+    1 for its backing file or parent, and so on. `file`: which of several extent files, by its name in the image.
+    """
 
     start: int
     length: int
     kind: ExtentKind
     host_offset: int | None = None
+    depth: int = 0
+    file: str | None = None
 
 
 class Facet(NamedTuple):

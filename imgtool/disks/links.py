@@ -1,0 +1,72 @@
+"""Following references: by permission, inside allowed folders, with loop and depth checks. Nowhere else is a path
+that an image names opened.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from imgtool.errors import InputError
+from imgtool.model.values import Reference
+from imgtool.sources.file import FileSource, open_file
+
+
+class RefusedLinkError(InputError):
+    """A reference leads where following is not allowed: outside the folders, in a circle, too deep."""
+
+    code = "reference-refused"
+
+
+class Permission(NamedTuple):
+    """What may be followed: files below `folders` (real paths); `seen` are the files of the chain so far.
+
+    Without folders nothing is followed.
+    """
+
+    folders: tuple[str, ...] = ()
+    seen: tuple[tuple[int, int], ...] = ()
+    depth: int = 0
+
+    def below(self, source: FileSource) -> Permission:
+        """The permission for what `source` refers to."""
+        return self._replace(seen=(*self.seen, identity(source)), depth=self.depth + 1)
+
+
+def permission(follow: bool | str | os.PathLike[str], path: str | None) -> Permission:
+    """What `follow` allows: True the image's own folder, a path that folder, False nothing."""
+    if follow is False:
+        return Permission()
+    if follow is True:
+        return Permission((os.path.realpath(os.path.dirname(path) or "."),)) if path is not None else Permission()
+    return Permission((os.path.realpath(os.fspath(follow)),))
+
+
+def identity(source: FileSource) -> tuple[int, int]:
+    """Device and inode of an open file."""
+    status = os.fstat(source.fd)
+    return status.st_dev, status.st_ino
+
+
+def open_link(reference: Reference, image_path: str, allowed: Permission, most: int) -> FileSource:
+    """The file that `reference` of the image at `image_path` names, opened for reading.
+
+    Raises RefusedLinkError where it may not be followed (`most`: links in a chain), InputError where it cannot
+    be read.
+    """
+    name = reference.value
+    if allowed.depth >= most:
+        raise RefusedLinkError(f"{image_path}: more than {most} files in its chain")
+    if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} is no usable file name")
+    head, colon, _ = name.partition(":")
+    if colon and "/" not in head:
+        raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} names a protocol or a drive, not a file")
+    real = os.path.realpath(os.path.join(os.path.dirname(image_path), name))
+    if not any(real == folder or real.startswith(folder.rstrip("/") + "/") for folder in allowed.folders):
+        raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} lies outside the allowed folder")
+    source = open_file(real)
+    if identity(source) in allowed.seen:
+        source.close()
+        raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} closes a circle")
+    return source

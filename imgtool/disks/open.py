@@ -1,0 +1,152 @@
+"""open_disk: any image to a Disk. Detection, the format's own opener, and what it refers to, by permission."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import IO
+
+from imgtool.detect.match import resolve
+from imgtool.detect.registry import Entry
+from imgtool.disks.links import Permission, RefusedLinkError, open_link, permission
+from imgtool.disks.recognise import Reading, entry_named, read_as, recognise
+from imgtool.errors import InputError, UnsupportedError
+from imgtool.limits import DEFAULT, Limits
+from imgtool.model.facts import Facts
+from imgtool.model.values import Reference
+from imgtool.sources.base import Source
+from imgtool.sources.disk import Disk, DiskError, EncryptedError, Linked
+from imgtool.sources.file import FileSource, open_file
+from imgtool.sources.flat import FlatDisk
+
+#: A format's opener: (source, facts, limits, links, snapshot) -> Disk. It takes what it refers to, opened.
+Opener = Callable[[Source, Facts, Limits, tuple[Linked, ...], str | None], Disk]
+
+#: References whose target is read as bytes, not as an image of its own.
+_BYTES = frozenset({"data-file", "extent"})
+
+
+def open_disk(
+    path_or_fileobj: str | os.PathLike[str] | IO[bytes],
+    *,
+    format: str | None = None,
+    snapshot: str | None = None,
+    member: str | None = None,
+    follow: bool | str | os.PathLike[str] = False,
+    device: bool = False,
+    limits: Limits = DEFAULT,
+) -> Disk:
+    """The guest's disk of an image: `size`, `read_at(offset, length)`, `extents()`, `open()`; a context manager.
+
+    `format`: what the image is, by name; detected when not given, and never guessed around when it is.
+    `snapshot`: an internal snapshot by name or id. `member`: which disk of a container, by name; not needed where
+    there is one. `follow`: whether backing files, parents, data files and extents may be opened: True for those in
+    the image's own folder, a path for those below that folder.
+
+    Raises InputError where the image cannot be read, UnsupportedError where its disk cannot (encrypted, no disk in
+    it), DiskError where its structure does not hold, RefusedLinkError where a reference leads too far.
+    """
+    if isinstance(path_or_fileobj, (str, os.PathLike)):
+        path = os.fsdecode(path_or_fileobj)
+        source: Source = open_file(path, device)
+        allowed = permission(follow, path)
+    else:
+        from imgtool.sources.fileobj import FileObjectSource
+
+        source, allowed = FileObjectSource(path_or_fileobj), Permission()
+    try:
+        return disk_of(source, limits, format=format, snapshot=snapshot, member=member, allowed=allowed)
+    except BaseException:
+        source.close()
+        raise
+
+
+def disk_of(
+    source: Source,
+    limits: Limits,
+    *,
+    format: str | None = None,
+    snapshot: str | None = None,
+    member: str | None = None,
+    allowed: Permission = Permission(),  # noqa: B008 - a frozen value
+) -> Disk:
+    """The guest's disk of a source that is already open; the Disk owns the source then."""
+    reading = read_as(entry_named(format), source, limits) if format is not None else recognise(source, limits).primary
+    entry, facts = reading.entry, reading.facts
+    if entry.kind == "container":
+        from imgtool.disks.members import member_disk
+
+        return member_disk(source, reading, member, limits)
+    if entry.kind in ("kernel", "ramdisk"):
+        raise UnsupportedError(f"{source.name}: a {entry.kind}, not a disk")
+    if facts.encrypted:
+        raise EncryptedError(f"{source.name}: the guest's bytes are encrypted; they cannot be read")
+    if facts.broken or facts.virtual_size is None:
+        reason = facts.problems[0].message if facts.problems else "its header does not hold"
+        raise DiskError(f"{source.name}: broken {entry.name}: {reason}")
+    if entry.disk is None:
+        return _flat(source, reading)
+    opener: Opener = resolve(entry.disk)
+    links = _links(source, facts, limits, allowed) if allowed.folders else ()
+    return opener(source, facts, limits, links, snapshot)
+
+
+def _flat(source: Source, reading: Reading) -> Disk:
+    if reading.facts.flat is None:
+        raise UnsupportedError(f"{source.name}: the guest's bytes of {reading.entry.name} cannot be read")
+    start, length = reading.facts.flat
+    return FlatDisk(source, length, start)
+
+
+def _links(source: Source, facts: Facts, limits: Limits, allowed: Permission) -> tuple[Linked, ...]:
+    """Everything the image refers to, opened. Of several names for one parent the first that can be opened."""
+    if not isinstance(source, FileSource):
+        return ()
+    found: list[Linked] = []
+    refused: InputError | None = None
+    for reference in facts.references:
+        if reference.kind in ("parent", "backing") and any(link.reference.kind == reference.kind for link in found):
+            continue
+        try:
+            found.append(_link(reference, source, limits, allowed))
+        except InputError as error:
+            refused = refused or error
+            if reference.kind not in ("parent",):
+                _close(found)
+                raise
+    if refused is not None and not any(link.reference.kind == "parent" for link in found):
+        _close(found)
+        raise refused
+    return tuple(found)
+
+
+def _link(reference: Reference, source: FileSource, limits: Limits, allowed: Permission) -> Linked:
+    target = open_link(reference, source.name, allowed.below(source), limits.chain_depth)
+    try:
+        if reference.kind in _BYTES:
+            return Linked(reference, target)
+        reading = _target_reading(reference, target, limits)
+        disk = disk_of(target, limits, format=reading.entry.name, allowed=allowed.below(source))
+        return Linked(reference, disk, reading.facts)
+    except BaseException:
+        target.close()
+        raise
+
+
+def _target_reading(reference: Reference, target: Source, limits: Limits) -> Reading:
+    """What a backing file or parent is: as the image says, else as it is detected."""
+    named = entry_named(reference.format) if reference.format else None
+    return read_as(named, target, limits) if named is not None else recognise(target, limits).primary
+
+
+def _close(links: list[Linked]) -> None:
+    for link in links:
+        link.disk.close()
+
+
+def can_open(entry: Entry) -> bool:
+    """True where the registry says how the guest's bytes of a format are read."""
+    return entry.disk is not None or entry.name in ("raw", "iso")
+
+
+__all__ = ["RefusedLinkError", "can_open", "disk_of", "open_disk"]
