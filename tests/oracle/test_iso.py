@@ -18,8 +18,8 @@ pytestmark = pytest.mark.oracle
 
 ISOHDPFX = "/usr/lib/ISOLINUX/isohdpfx.bin"
 
-#: Codes that images of real tools may have: a hybrid's note, and what is inside their partitions.
-ALLOWED = {"ISO002"}
+#: Notes that images of real tools may have: of hybrids, and of appended partitions that Joliet's tree leaves out.
+ALLOWED = {"ISO002", "ISO011"}
 
 NAMES = ("-V", "Some Volume", "-volset", "set", "-publisher", "publisher", "-p", "preparer", "-A", "application")
 BIOS = ("-b", "bios.img", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4")
@@ -96,13 +96,15 @@ def make(case: Case, folder: Path) -> Path:
 
 
 def inspected(path: Path) -> tuple[imgtool.Report, IsoFacts]:
-    """Report and facts of an image, without errors of ours and of this format."""
+    """Report and facts of an image: no errors, and of this format's and the general rules only notes."""
     report = imgtool.inspect(path, checksums=())
     no_bug(report)
     assert report.format == "iso"
     assert isinstance(report.details, IsoFacts)
-    faults = {finding.code for finding in report.findings if finding.code[:3] in ("ISO", "IMG")}
-    assert not faults - ALLOWED, report.findings
+    ours = [finding for finding in report.findings if finding.code[:3] in ("ISO", "IMG")]
+    assert not {finding.code for finding in ours} - ALLOWED, ours
+    assert {finding.severity for finding in ours} <= {"note"}, ours
+    assert not [finding for finding in report.findings if finding.severity == "error"]
     assert not report.broken
     assert not report.partial
     return report, report.details
@@ -300,6 +302,6 @@ def test_udf_boot_areas(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_udf_matrix(tmp_path: Path) -> None:
-    """Every medium, block size and revision that mkudffs makes; most combinations must exist."""
+    """Every medium, block size and revision that mkudffs makes; it refuses about half of them."""
     made = [check_udf(*combination, tmp_path / "image.udf") for combination in _UDF]
-    assert sum(made) > len(made) // 2
+    assert sum(made) > len(made) // 3

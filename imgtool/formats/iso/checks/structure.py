@@ -229,8 +229,9 @@ def unknown_version(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
 def trees_disagree(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
     """A supplementary descriptor describes a volume of another size than the primary one.
 
-    What it checks: volume space size and logical block size of Joliet's and other supplementary
-    descriptors are the primary descriptor's.
+    What it checks: the volume space size of Joliet's and other supplementary descriptors is the primary
+    descriptor's. A warning where it is larger; a note where it is smaller, as writers that append
+    partitions behind the trees leave it.
 
     Why it matters: programs choose one of the trees; two of them see two different volumes.
 
@@ -241,7 +242,10 @@ def trees_disagree(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
     for entry in facts.supplementary:
         if facts.volume_size is not None and entry.volume_size != facts.volume_size:
             message = f"the {entry.kind} volume takes {entry.volume_size} bytes, the primary one {facts.volume_size}"
-            yield trees_disagree.at(message, field="volume_space_size", offset=entry.offset + 80, length=8)
+            severity: Severity = "warning" if entry.volume_size > facts.volume_size else "note"
+            yield trees_disagree.at(
+                message, field="volume_space_size", offset=entry.offset + 80, length=8, severity=severity
+            )
 
 
 STRUCTURE = (
