@@ -24,6 +24,9 @@ class Limits(NamedTuple):
     references: int = 1024  #: references listed of one image
     string: int = 64 * 1024  #: the longest string taken from an image
 
+    # disks
+    chain_depth: int = 32  #: backing files or parents below one image
+
     # streams
     stream_head: int = 16 * 1024 * 1024  #: head of a stream that is kept
     stream_tail: int = 2 * 1024 * 1024  #: tail of a stream that is kept

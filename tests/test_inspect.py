@@ -17,6 +17,7 @@ import imgtool
 from imgtool.errors import EXIT_INPUT, EXIT_USAGE, FAILURES
 from imgtool.findings.core import Finding, rule
 from imgtool.formats import FORMATS, QCOW2
+from imgtool.disks import recognise
 from imgtool.inspection import conductor
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.facts import Facts
@@ -306,12 +307,12 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def use(**changes: Any) -> None:
         formats = tuple(entry if entry is not QCOW2 else entry._replace(**changes) for entry in FORMATS)
-        monkeypatch.setattr(conductor, "FORMATS", formats)
-        conductor.signature_index.cache_clear()
+        monkeypatch.setattr(recognise, "FORMATS", formats)
+        recognise.signature_index.cache_clear()
 
     yield use
     monkeypatch.undo()
-    conductor.signature_index.cache_clear()
+    recognise.signature_index.cache_clear()
 
 
 def test_a_failing_reader_is_a_finding(registry: Any) -> None:

@@ -36,6 +36,7 @@ class Entry(NamedTuple):
     glance: str | None = None
     aliases: tuple[str, ...] = ()
     abilities: tuple[str, ...] = ("detect", "read", "check")
+    disk: str | None = None
 
 
 class Windows(NamedTuple):

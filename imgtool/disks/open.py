@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import IO
 
 from imgtool.detect.match import resolve
-from imgtool.detect.registry import Entry
-from imgtool.disks.links import Permission, RefusedLinkError, open_link, permission
+from imgtool.disks.links import Permission, open_link, permission
 from imgtool.disks.recognise import Reading, entry_named, read_as, recognise
 from imgtool.errors import InputError, UnsupportedError
 from imgtool.limits import DEFAULT, Limits
@@ -71,12 +70,15 @@ def disk_of(
     allowed: Permission = Permission(),  # noqa: B008 - a frozen value
 ) -> Disk:
     """The guest's disk of a source that is already open; the Disk owns the source then."""
-    reading = read_as(entry_named(format), source, limits) if format is not None else recognise(source, limits).primary
+    if format is not None:
+        reading = read_as(entry_named(format), source, limits)
+    else:
+        reading = recognise(source, limits).primary
     entry, facts = reading.entry, reading.facts
     if entry.kind == "container":
-        from imgtool.disks.members import member_disk
+        from imgtool.disks.members import member_source
 
-        return member_disk(source, reading, member, limits)
+        return disk_of(member_source(source, reading, member, limits), limits, snapshot=snapshot)
     if entry.kind in ("kernel", "ramdisk"):
         raise UnsupportedError(f"{source.name}: a {entry.kind}, not a disk")
     if facts.encrypted:
@@ -86,8 +88,8 @@ def disk_of(
         raise DiskError(f"{source.name}: broken {entry.name}: {reason}")
     if entry.disk is None:
         return _flat(source, reading)
-    opener: Opener = resolve(entry.disk)
     links = _links(source, facts, limits, allowed) if allowed.folders else ()
+    opener: Opener = resolve(entry.disk)
     return opener(source, facts, limits, links, snapshot)
 
 
@@ -142,11 +144,3 @@ def _target_reading(reference: Reference, target: Source, limits: Limits) -> Rea
 def _close(links: list[Linked]) -> None:
     for link in links:
         link.disk.close()
-
-
-def can_open(entry: Entry) -> bool:
-    """True where the registry says how the guest's bytes of a format are read."""
-    return entry.disk is not None or entry.name in ("raw", "iso")
-
-
-__all__ = ["RefusedLinkError", "can_open", "disk_of", "open_disk"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.inspection.subject import Reading
+from imgtool.disks.recognise import Reading
 from imgtool.model.report import Report
 from imgtool.model.values import Facet
 from imgtool.model.volumes import Volumes

@@ -7,40 +7,28 @@ image; InputError passes where the bytes cannot be read at all.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from imgtool.containers import CONTAINERS
-from imgtool.detect.match import Index, build_index, matches, resolve
-from imgtool.detect.registry import Match, Windows
+from imgtool.detect.match import resolve
+from imgtool.detect.registry import Match
+from imgtool.disks.recognise import WHOLE, Failure, Reading, recognise
 from imgtool.findings.core import SEVERITIES, Finding
-from imgtool.formats import FORMATS, RAW
 from imgtool.inspection.checks.general import RULES, reader_failed, rule_failed
 from imgtool.inspection.compose import compose, facet_names
-from imgtool.inspection.guard import guarded_read, guarded_rules, guarded_survey
+from imgtool.inspection.guard import guarded_rules, guarded_survey
 from imgtool.inspection.options import Budget, Options
-from imgtool.inspection.subject import NOTHING_NESTED, Failure, Nested, Reading, Subject
+from imgtool.inspection.subject import NOTHING_NESTED, Nested, Subject
 from imgtool.limits import Limits
 from imgtool.model.facts import Facts
 from imgtool.model.report import Report
 from imgtool.model.values import Facet, Structure
 from imgtool.sources.base import Source
-from imgtool.sources.memory import Peeked, Window
+from imgtool.sources.memory import Window
 from imgtool.structs.view import View
-from imgtool.volumes import VOLUMES
 
 if TYPE_CHECKING:
     from imgtool.containers.member import Decoded
     from imgtool.volumes.survey import Survey
-
-#: Kinds of entries whose readers are asked for the whole source.
-_WHOLE = frozenset({"format", "container", "kernel", "ramdisk"})
-
-
-@lru_cache(maxsize=1)
-def signature_index() -> Index:
-    """All signatures of the three registries."""
-    return build_index((*FORMATS, *CONTAINERS, *VOLUMES))
 
 
 def examine(
@@ -54,13 +42,8 @@ def examine(
 ) -> Report:
     """The report of `source`, without digests. `level` counts the containers around it."""
     limits = options.limits
-    peeked = Peeked(source, limits.head, limits.tail)
-    budget = budget or Budget(options, peeked.size)
-    found = tuple(matches(Windows(peeked.head, peeked.tail, peeked.size), signature_index()))
-    failures: list[Failure] = []
-    views: list[View] = []
-    readings = _readings(found, peeked, limits, views, failures)
-    primary = _primary(readings) if readings else _raw(peeked, limits, views)
+    budget = budget or Budget(options, source.size)
+    peeked, found, readings, primary, views, failures = recognise(source, limits)
     survey = _survey(primary, peeked, options, views, failures)
     nested = _members(primary, peeked, options, level, budget)
     if nested.decoded:
@@ -104,37 +87,6 @@ def examine(
         findings=findings,
         structures=_structures(views) if options.structures else (),
     )
-
-
-def _readings(
-    found: tuple[Match, ...], source: Source, limits: Limits, views: list[View], failures: list[Failure]
-) -> tuple[Reading, ...]:
-    readings = []
-    for match in found:
-        if match.entry.kind not in _WHOLE:
-            continue
-        view = View(source, limits)
-        facts = guarded_read(match.entry, view, failures)
-        if facts is not None:
-            views.append(view)
-            readings.append(Reading(match.entry, facts, match.offset))
-    return tuple(readings)
-
-
-def _primary(readings: tuple[Reading, ...]) -> Reading:
-    """What the file is called: the best by rank. But one whose own mark lies behind the guest's bytes (a fixed
-    VHD) is what it is, whatever these begin like."""
-    for reading in readings:
-        flat = reading.facts.flat
-        if flat is not None and not reading.facts.broken and 0 < flat[0] + flat[1] <= reading.offset:
-            return reading
-    return readings[0]
-
-
-def _raw(source: Source, limits: Limits, views: list[View]) -> Reading:
-    view = View(source, limits)
-    views.append(view)
-    return Reading(RAW, resolve(RAW.reader)(view, limits), 0)
 
 
 def _survey(
@@ -187,7 +139,7 @@ def _facets(
     if survey is not None:
         facets.extend(survey.facets)
     elif primary.facts.flat is not None:
-        facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in _WHOLE)
+        facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in WHOLE)
     if primary.facts.flat is not None and primary.entry.name in ("raw", "vhd") and size:
         facets.append(Facet("raw", 0))
     return tuple(dict.fromkeys(facets))

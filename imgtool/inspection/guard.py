@@ -10,35 +10,14 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from imgtool.detect.match import resolve
-from imgtool.detect.registry import Entry
+from imgtool.disks.recognise import Failure
 from imgtool.errors import ImgtoolError
 from imgtool.findings.core import Finding, Rule
-from imgtool.inspection.subject import Failure
 from imgtool.limits import Limits
-from imgtool.model.facts import Facts
 from imgtool.structs.view import Unreadable, View
 
 if TYPE_CHECKING:
     from imgtool.volumes.survey import Survey
-
-
-def guarded_read(entry: Entry, view: View, failures: list[Failure]) -> Facts | None:
-    """The facts of `entry`'s reader; None when it says that the content is not this format.
-
-    What the reader itself calls unreadable gives broken facts; any other error is a Failure.
-    """
-    try:
-        facts: Facts | None = resolve(entry.reader)(view, view.limits)
-    except Unreadable as error:
-        view.note(error.problem)
-        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
-    except (ImgtoolError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
-        failures.append(Failure(entry.reader, f"{type(error).__name__}: {error}"))
-        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
-    return facts
 
 
 def guarded_rules(

@@ -2,28 +2,13 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.detect.registry import Entry, Match
-from imgtool.model.facts import Facts
+from imgtool.detect.registry import Match
+from imgtool.disks.recognise import Failure, Reading
 from imgtool.model.report import Report
 from imgtool.model.values import Facet, Problem, Reference
 
 if TYPE_CHECKING:
     from imgtool.containers.member import Decoded
-
-
-class Reading(NamedTuple):
-    """A format or container that holds, and the facts its reader gave."""
-
-    entry: Entry
-    facts: Facts
-    offset: int
-
-
-class Failure(NamedTuple):
-    """A guard caught what should never come: `where` names the reader or rule, `error` what it raised."""
-
-    where: str
-    error: str
 
 
 class ExpectedDigest(NamedTuple):

@@ -46,13 +46,12 @@ class FlatDisk(Disk):
 
     def _extents(self, start: int, end: int) -> Iterator[Extent]:
         position = start
-        for low, span in self.host.data_extents():
-            low, high = low - self.offset, low - self.offset + span
-            if high <= position:
-                continue
+        for held, span in self.host.data_extents():
+            low, high = max(held - self.offset, position), min(held - self.offset + span, end)
             if low >= end:
                 break
-            low, high = max(low, position), min(high, end)
+            if high <= low:
+                continue
             if low > position:
                 yield Extent(position, low - position, "hole", self.offset + position)
             yield Extent(low, high - low, "data", self.offset + low)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imgtool.disks.recognise import Failure
 from imgtool.findings.core import Finding, rule
-from imgtool.inspection.subject import ExpectedDigest, Failure, Subject
+from imgtool.inspection.subject import ExpectedDigest, Subject
 from imgtool.limits import Limits
 from imgtool.model.values import Problem, ProblemKind, Reference
 from imgtool.units import SECTOR
