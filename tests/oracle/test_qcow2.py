@@ -158,9 +158,30 @@ def agrees(report: imgtool.Report, told: dict[str, Any]) -> None:
     assert facts.data_file == data.get("data-file")
     assert facts.data_file_raw == data.get("data-file-raw", False)
     assert facts.encryption == data.get("encrypt", {"format": "none"})["format"]
+    if facts.encryption == "luks":
+        luks_agrees(report, data["encrypt"])
     assert snapshots(facts) == told.get("snapshots", [])
     shown = [{"name": one.name, "granularity": one.granularity, "flags": sorted(one.flags)} for one in facts.bitmaps]
     assert shown == [{**one, "flags": sorted(one["flags"])} for one in data.get("bitmaps", [])]
+
+
+def luks_agrees(report: imgtool.Report, told: dict[str, Any]) -> None:
+    """The LUKS header inside is a member, and what qemu-img info tells of it holds."""
+    (member,) = report.members
+    facts: Any = member.details
+    assert member.format == "luks"
+    assert facts.uuid == told["uuid"]
+    assert facts.payload_offset == told["payload-offset"]
+    assert facts.hash == told["hash-alg"]
+    assert facts.digest_iterations == told["master-key-iters"]
+    assert facts.cipher_mode.startswith(f"{told['cipher-mode']}-{told['ivgen-alg']}")
+    algorithm, _, bits = told["cipher-alg"].rpartition("-")
+    assert facts.cipher_name == algorithm
+    assert facts.key_size * 8 == int(bits) * (2 if told["cipher-mode"] == "xts" else 1)
+    for slot, one in zip(facts.key_slots, told["slots"], strict=True):
+        assert (slot.state == "enabled", slot.offset) == (one["active"], one["key-offset"])
+        if one["active"]:
+            assert (slot.iterations, slot.stripes) == (one["iters"], one["stripes"])
 
 
 def snapshots(facts: Any) -> list[dict[str, Any]]:
@@ -225,6 +246,19 @@ def test_options_together(case: Case, tmp_path: Path) -> None:
 def test_all_pairs(case: Case, tmp_path: Path) -> None:
     """Every pair of values, and a larger sample of all together."""
     check(case, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("cipher", ["aes-128", "aes-256", "serpent-256", "twofish-128"])
+@pytest.mark.parametrize("mode", ["xts", "cbc"])
+def test_luks_options(cipher: str, mode: str, tmp_path: Path) -> None:
+    """Ciphers, modes and hashes of a LUKS header inside."""
+    path = tmp_path / "image.qcow2"
+    chosen = f"encrypt.cipher-alg={cipher},encrypt.cipher-mode={mode},encrypt.hash-alg=sha512"
+    create("-o", f"{ENCRYPTION['luks']},{chosen},encrypt.ivgen-alg=plain64", str(path), "1M")
+    report = imgtool.inspect(path, ())
+    no_bug(report)
+    agrees(report, qemu_info(path, "qcow2"))
 
 
 @pytest.mark.parametrize(

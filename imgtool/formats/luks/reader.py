@@ -22,11 +22,12 @@ def read(view: View, limits: Limits) -> LuksFacts | None:
     """
     if view.peek(0, len(lay.MAGIC)) != lay.MAGIC:
         return recovered(view, limits)
-    start = view.parse(lay.START, 0)
-    if start.version == 1:
+    version = int.from_bytes(view.peek(6, 2), "big")
+    if version == 1:
         return _read_luks1(view)
-    if start.version == 2:
+    if version == 2:
         return read_luks2(view, limits)
+    start = view.parse(lay.START, 0)
     return LuksFacts(format="luks", file_size=view.size, encrypted=True, broken=True, version=start.version)
 
 

@@ -91,7 +91,7 @@ def _checksum_holds(view: View, at: int, cluster_size: int, expected: bytes) -> 
     except Unreadable as error:
         view.note(error.problem)
         return None
-    return hashlib.md5(data[lay.EXTENSION_HEAD.size :], usedforsecurity=False).digest() == expected
+    return hashlib.md5(memoryview(data)[lay.EXTENSION_HEAD.size :], usedforsecurity=False).digest() == expected
 
 
 def _features(view: View, at: int, cluster_size: int, limits: Limits) -> tuple[Feature, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from construct import Bytes, Int32ul, Int64ul, Struct
 
 from imgtool.structs.layout import Layout, flags
+from imgtool.units import guid_text
 
 VERSION_1_1 = 0x00010001
 
@@ -32,14 +33,14 @@ class PreHeader(NamedTuple):
     """What every version begins with. The upper half of the version is the major number."""
 
     szFileInfo: bytes
-    u32Signature: bytes
+    u32Signature: int
     u32Version: int
 
 
 PREHEADER = Layout(
     "VDI pre-header",
     PreHeader,
-    Struct("szFileInfo" / Bytes(64), "u32Signature" / Bytes(4), "u32Version" / Int32ul),
+    Struct("szFileInfo" / Bytes(64), "u32Signature" / Int32ul, "u32Version" / Int32ul),
     meanings={"u32Version": lambda version: f"version {version >> 16}.{version & 0xFFFF}"},
 )
 
@@ -100,6 +101,10 @@ HEADER = Layout(
         "offBlocks": lambda offset: f"block map at byte {offset}",
         "offData": lambda offset: f"first block at byte {offset}",
         "cbDisk": lambda size: f"virtual size, {size} bytes",
+        "uuidCreate": guid_text,
+        "uuidModify": guid_text,
+        "uuidLinkage": guid_text,
+        "uuidParentModify": guid_text,
     },
 )
 
