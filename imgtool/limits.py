@@ -62,6 +62,7 @@ class Limits(NamedTuple):
 
     # tar archives (ova, docker)
     tar_headers: int = 16_384  #: headers of one archive that are read, extended ones included
+    tar_search: int = 512  #: members among which there must be one that tells an OVA or a docker archive
     tar_extended: int = 1024 * 1024  #: bytes of one extended header (pax, GNU long name)
     tar_extended_total: int = 16 * 1024 * 1024  #: bytes of all extended headers of one archive
     tar_name: int = 4096  #: bytes of one name or link
@@ -163,6 +164,13 @@ class Limits(NamedTuple):
     directory: int = 64 * 1024  #: bytes read of a directory, for a label or the names in it
     udf_descriptors: int = 64  #: volume descriptors read of a UDF
     zfs_pairs: int = 64  #: name and value pairs read of a ZFS label
+
+    # kernels and ramdisks
+    kernel_search: int = 32 * 1024 * 1024  #: bytes that are looked through for a kernel's version text
+    kernel_segments: int = 128  #: program headers of a vmlinux
+    ramdisk_entries: int = 1024  #: cpio entries that are walked
+    ramdisk_segments: int = 32  #: archives of one chain
+    ramdisk_names: int = 16  #: names listed in a report
 
 
 DEFAULT = Limits()
