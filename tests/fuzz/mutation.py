@@ -13,6 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 import imgtool
+from tests.fuzz.mending import mend
 from tests.kit import fixture, images, no_bug, patched, patches, report_of
 from tests.test_golden import stream_of
 
@@ -80,6 +81,16 @@ def edit(chance: Random, name: str, data: bytearray) -> str:
 
 
 def mutate(chance: Random) -> Sample:
+    """One changed fixture, in half of all cases with its checksums made right again."""
+    sample = changed(chance)
+    if chance.random() < 0.5:
+        return sample
+    data = bytearray(sample.data)
+    mend(data)
+    return Sample(f"{sample.story}; mended", bytes(data))
+
+
+def changed(chance: Random) -> Sample:
     """One changed fixture."""
     kind = chance.choice(("patch", "patch", "patch", "cut", "splice", "junk", "prefix", "sample", "graft"))
     if kind == "sample" and (given := patches()):
