@@ -49,6 +49,8 @@ _PRT_GPT = "imgtool.volumes.partitions.checks.gpt"
 _PRT_MBR = "imgtool.volumes.partitions.checks.mbr"
 _PRT_RANGES = "imgtool.volumes.partitions.checks.ranges"
 _PRT_SYSTEMS = "imgtool.volumes.filesystems.checks"
+_KERNELS = "imgtool.volumes.kernels.checks"
+_RAMDISKS = "imgtool.volumes.ramdisks.checks"
 
 LEDGER: tuple[Published, ...] = (
     # any image
@@ -372,8 +374,19 @@ LEDGER: tuple[Published, ...] = (
     Published("PRT061", "several-filesystems", f"{_PRT_SYSTEMS}:several_filesystems"),
     Published("PRT062", "filesystem-beside-table", f"{_PRT_SYSTEMS}:beside_table"),
     Published("PRT201", "gpt-entry-count", f"{_PRT_GPT}:entry_count"),
-    Published("PRT202", "gpt-partitions-not-listed", f"{_PRT_GPT}:partitions_not_listed"),
     Published("PRT301", "gpt-header-checksum", f"{_PRT_GPT}:header_checksum"),
     Published("PRT302", "gpt-entries-checksum", f"{_PRT_GPT}:entries_checksum"),
     Published("PRT360", "filesystem-checksum", f"{_PRT_SYSTEMS}:checksum"),
+    # kernels
+    Published("AMI051", "kernel-truncated", f"{_KERNELS}:truncated"),
+    Published("AMI052", "kernel-boot-header-impossible", f"{_KERNELS}:impossible"),
+    Published("AMI053", "kernel-version-misplaced", f"{_KERNELS}:version_misplaced"),
+    Published("AMI054", "kernel-payload-misplaced", f"{_KERNELS}:payload_misplaced"),
+    Published("AMI351", "kernel-uimage-header-checksum", f"{_KERNELS}:header_checksum"),
+    # ramdisks
+    Published("AMI071", "ramdisk-truncated", f"{_RAMDISKS}:truncated"),
+    Published("AMI072", "ramdisk-unknown-data", f"{_RAMDISKS}:unknown_data"),
+    Published("AMI073", "ramdisk-part-not-cpio", f"{_RAMDISKS}:part_not_cpio"),
+    Published("AMI171", "ramdisk-name-leaves-root", f"{_RAMDISKS}:name_leaves_root"),
+    Published("AMI371", "ramdisk-uimage-header-checksum", f"{_RAMDISKS}:header_checksum"),
 )

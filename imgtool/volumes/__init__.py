@@ -152,4 +152,47 @@ INSIDE: tuple[Entry, ...] = (
     _system("udf", "UDF", "readonly.optical:read_udf", 79, Signature(b"BEA01", 0x8001)),
 )
 
-VOLUMES: tuple[Entry, ...] = (*TABLES, *FILESYSTEMS)
+AKI = Entry(
+    name="aki",
+    title="kernel: bzImage, arm64 and RISC-V Image, ARM zImage, EFI zboot, uImage, vmlinux",
+    family="AMI",
+    kind="kernel",
+    signatures=(
+        Signature(b"HdrS", 0x202),
+        Signature(b"ARM\x64", 0x38),
+        Signature(b"RISCV\0\0\0", 0x30),
+        Signature(b"RSC\x05", 0x38),
+        Signature(b"MZ\0\0zimg"),
+        Signature(b"\x27\x05\x19\x56"),
+        Signature(b"\x18\x28\x6f\x01", 0x24),
+        Signature(b"\x01\x6f\x28\x18", 0x24),
+        Signature(b"\x7fELF"),
+    ),
+    reader="imgtool.volumes.kernels.reader:read",
+    checks="imgtool.volumes.kernels.checks:RULES",
+    rank=40,
+    glance="aki",
+    aliases=("kernel",),
+)
+
+ARI = Entry(
+    name="ari",
+    title="initial ramdisk: cpio, or a chain of early microcode and a compressed cpio",
+    family="AMI",
+    kind="ramdisk",
+    signatures=(
+        Signature(b"070701"),
+        Signature(b"070702"),
+        Signature(b"070707"),
+        Signature(b"\xc7\x71", 0, "imgtool.volumes.ramdisks.probe:is_binary_cpio"),
+        Signature(b"\x71\xc7", 0, "imgtool.volumes.ramdisks.probe:is_binary_cpio"),
+        Signature(b"\x27\x05\x19\x56"),
+    ),
+    reader="imgtool.volumes.ramdisks.reader:read",
+    checks="imgtool.volumes.ramdisks.checks:RULES",
+    rank=41,
+    glance="ari",
+    aliases=("ramdisk", "initrd"),
+)
+
+VOLUMES: tuple[Entry, ...] = (AKI, ARI, *TABLES, *FILESYSTEMS)
