@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Boot sectors that end in 55AA as an MBR does and are something else: where their names stand.
 _NAMED_AT_3 = (b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0")
 _EXT_AT = 1024
+_EFI = b"EFI PART"
 
 
 def boot_record(windows: Windows) -> bool:
@@ -47,6 +48,8 @@ def lone_backup(windows: Windows) -> bool:
     neither a table nor a file system is at the start."""
     from imgtool.volumes.partitions.mbr import protective, sane
 
+    if _EFI in (windows.head[512:520], windows.head[4096:4104]):
+        return False
     slots = _slots(windows.head)
     if protective(slots):
         return True
@@ -138,7 +141,7 @@ def _ext(head: bytes) -> str | None:
 
 def _has_gpt(windows: Windows) -> bool:
     places = (windows.head[512:520], windows.head[4096:4104], windows.tail[-512:-504], windows.tail[-4096:-4088])
-    return b"EFI PART" in places
+    return _EFI in places
 
 
 def _slots(head: bytes) -> tuple[Slot, ...]:

@@ -78,7 +78,7 @@ class GptFacts(TableFacts):
     """Facts of a GUID partition table. `backup` is the second header, wherever it was found.
 
     `backup_known`: the place where it should be could be looked at. `last_lba`: last sector of the bytes.
-    `slots`: the records of sector 0; `boot_signature`: it ends in 55AA. `more`: used entries not listed.
+    `slots`: the records of sector 0; `boot_signature`: it ends in 55AA.
     """
 
     primary: HeaderState | None
@@ -88,7 +88,6 @@ class GptFacts(TableFacts):
     last_lba: int
     slots: tuple[Slot, ...] = ()
     boot_signature: bool = False
-    more: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

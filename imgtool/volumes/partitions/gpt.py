@@ -32,7 +32,6 @@ class _Headers(NamedTuple):
 class _Listed(NamedTuple):
     partitions: tuple[Partition, ...]
     places: tuple[int, ...]
-    more: int
 
 
 def read(view: View, limits: Limits, *, orphan: bool = True) -> GptFacts | None:
@@ -61,7 +60,6 @@ def read(view: View, limits: Limits, *, orphan: bool = True) -> GptFacts | None:
         last_lba=view.size // size - 1,
         slots=slots,
         boot_signature=bool(slots),
-        more=listed.more,
     )
 
 
@@ -153,22 +151,25 @@ def _entries(view: View, state: HeaderState, size: int, limits: Limits) -> _List
     """The used entries behind a header, at most `limits.partitions_listed`."""
     header = state.header
     if not (state.entries_hold and state.count_holds):
-        return _Listed((), (), 0)
+        return _Listed((), ())
     start, step = header.partition_entry_lba * size, header.size_of_partition_entry
     try:
         raw = view.peek(start, state.table)
     except Unreadable as error:
         view.note(error.problem)
-        return _Listed((), (), 0)
+        return _Listed((), ())
     used = [at for at in range(0, len(raw) - lay.GPT_ENTRY.size + 1, step) if raw[at : at + 16] != _UNUSED]
     kept = used[: limits.partitions_listed]
+    if len(used) > len(kept):
+        message = f"{len(used)} partitions, only the first {len(kept)} are listed and checked"
+        view.problem("gpt partition entries", message, kind="cap", offset=start, length=state.table)
     partitions = []
     for at in kept:
         number = at // step + 1
         body = raw[at : at + lay.GPT_ENTRY.size]
         entry = view.decode(lay.GPT_ENTRY, body, start + at, f"gpt partition entry {number}")
         partitions.append(_partition(entry, number, size))
-    return _Listed(tuple(partitions), tuple(view.base + start + at for at in kept), len(used) - len(kept))
+    return _Listed(tuple(partitions), tuple(view.base + start + at for at in kept))
 
 
 def _partition(entry: lay.GptEntry, number: int, size: int) -> Partition:

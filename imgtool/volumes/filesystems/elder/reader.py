@@ -66,7 +66,7 @@ def read_nilfs(view: View, limits: Limits) -> FileSystemFacts | None:
         label=c_text(sb.s_volume_name),
         uuid=_uuid(sb.s_uuid),
         block_size=1024 << sb.s_log_block_size,
-        version=f"{sb.s_rev_level}.{sb.s_minor_rev_level}",
+        version=str(sb.s_rev_level),
         checksum_holds=_nilfs_checksum(view, sb),
     )
 

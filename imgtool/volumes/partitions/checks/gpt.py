@@ -348,20 +348,6 @@ def entry_count(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
         )
 
 
-@rule("PRT202", "gpt-partitions-not-listed", "warning")
-def partitions_not_listed(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
-    """There are more partitions than are listed.
-
-    What it checks: not more than 1,024 entries are in use.
-
-    Why it matters: the rest was neither listed nor checked; no usual tool makes so many.
-
-    What to do: find out what made the table.
-    """
-    if facts.more:
-        yield partitions_not_listed.at(f"{facts.more} partitions more than the {limits.partitions_listed} listed")
-
-
 @rule("PRT301", "gpt-header-checksum", "error")
 def header_checksum(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
     """The checksum of the GPT header does not hold.
@@ -411,7 +397,6 @@ GPT = (
     duplicate_guid,
     unknown_revision,
     entry_count,
-    partitions_not_listed,
     header_checksum,
     entries_checksum,
 )
