@@ -38,12 +38,11 @@ HEAVY = frozenset(
     }
 )
 
-#: Where everything is caught, and why: the guards of readers and rules, the command's last resort, a descriptor
-#: that must be closed whatever comes.
+#: Where whatever comes is caught and not raised again: the guards of readers and rules, the command's last resort.
 CATCHES_ALL = {
-    "imgtool/inspection/guard.py": 3,
+    "imgtool/disks/recognise.py": 1,
+    "imgtool/inspection/guard.py": 2,
     "imgtool/cli/main.py": 1,
-    "imgtool/sources/file.py": 1,
 }
 
 
@@ -169,18 +168,19 @@ def test_registries_import_nothing_of_what_they_name() -> None:
         assert known <= {"imgtool.detect.registry"}, room
 
 
+def catches_all(node: ast.AST) -> bool:
+    """True for a handler of every exception that does not end by raising it again."""
+    if not isinstance(node, ast.ExceptHandler):
+        return False
+    broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+    last = node.body[-1]
+    return broad and not (isinstance(last, ast.Raise) and last.exc is None)
+
+
 def test_everything_is_caught_only_where_it_is_named() -> None:
-    """No broad `except` but the two guards, the command's last resort, and a descriptor's closing."""
-    found: dict[str, int] = {}
-    for path in modules("imgtool"):
-        for node in ast.walk(tree(path)):
-            broad = isinstance(node, ast.ExceptHandler) and (
-                node.type is None
-                or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
-            )
-            if broad:
-                found[told(path)] = found.get(told(path), 0) + 1
-    assert found == CATCHES_ALL
+    """No broad `except` that swallows but the guards and the command's last resort."""
+    found = {told(path): sum(map(catches_all, ast.walk(tree(path)))) for path in modules("imgtool")}
+    assert {name: count for name, count in found.items() if count} == CATCHES_ALL
 
 
 def test_public_things_have_a_docstring() -> None:
