@@ -8,6 +8,7 @@ References: Docker Image Specification v1.2; OCI image-spec, "Image Layout Speci
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imgtool.containers.docker.contents import Contents
@@ -15,15 +16,20 @@ from imgtool.containers.docker.documents import string
 from imgtool.containers.docker.facts import DockerFacts, Image
 from imgtool.containers.docker.images import docker_images, is_docker_manifest, oci_images
 from imgtool.containers.member import Member, Role
-from imgtool.containers.tar.archive import Archive, read_archive
+from imgtool.containers.tar.archive import Archive, TarMember, read_archive
 from imgtool.limits import Limits
 from imgtool.model.values import Reference
 from imgtool.structs.view import View
 
+_DOCUMENTS = frozenset({"manifest.json", "index.json", "oci-layout", "repositories"})
+_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
+_LAYER = re.compile(r"[0-9a-f]{64}(?:/layer\.tar|/VERSION|/json|\.json|\.tar)")
+_DIGEST = re.compile(r"[0-9a-f]{64}|/layer\.tar$")
+
 
 def read(view: View, limits: Limits) -> DockerFacts | None:
     """The facts of a docker archive or OCI layout; None for a tar that is neither."""
-    archive = read_archive(view, limits)
+    archive = read_archive(view, limits, _is_marked)
     if archive is None:
         return None
     contents = Contents(view, archive, limits)
@@ -42,7 +48,7 @@ def read(view: View, limits: Limits) -> DockerFacts | None:
     return DockerFacts(
         format="docker",
         file_size=view.size,
-        broken=not images and bool(contents.faults),
+        broken=not images and (bool(contents.faults) or not (archive.whole and archive.ended)),
         partial=bool(view.problems) or bool(contents.faults),
         label=next(labels, None),
         references=urls[: limits.references],
@@ -61,6 +67,12 @@ def read(view: View, limits: Limits) -> DockerFacts | None:
     )
 
 
+def _is_marked(member: TarMember) -> bool:
+    """True for names that docker or OCI archives have and few others do: documents, layers, digests."""
+    name = member.plain_name
+    return name in _DOCUMENTS or name.startswith("blobs/") or _DIGEST.search(name) is not None
+
+
 def _layout(archive: Archive, contents: Contents) -> str | None:
     """docker, oci, docker+oci or docker-v1; None for an ordinary tar."""
     names = {member.plain_name for member in archive.members}
@@ -75,7 +87,19 @@ def _layout(archive: Archive, contents: Contents) -> str | None:
             return "docker"
     if oci:
         return "oci"
-    return "docker-v1" if layers and "repositories" in names else None
+    if layers and "repositories" in names:
+        return "docker-v1"
+    return None if archive.whole and archive.ended else _cut_layout(names)
+
+
+def _cut_layout(names: set[str]) -> str | None:
+    """What an archive was that ends before its documents: blobs and layers are named by digests."""
+    for name in names:
+        if _BLOB.fullmatch(name):
+            return "oci"
+        if _LAYER.fullmatch(name):
+            return "docker"
+    return None
 
 
 def _members(archive: Archive, contents: Contents, images: list[Image]) -> Iterator[Member]:

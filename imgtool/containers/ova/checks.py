@@ -167,7 +167,7 @@ def duplicate_member(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
 def link_member(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
     """A member is a link.
 
-    What it checks: no member is a symbolic or hard link.
+    What it checks: no member is a symbolic or hard link; one that points at another member is a warning.
 
     Why it matters: a link that is unpacked first sends what is unpacked after it anywhere (CVE-2025-4517);
     an OVA has files only.
@@ -176,9 +176,14 @@ def link_member(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
 
     References: DSP0243 clause 6.4.
     """
-    for member, _ in links(facts.archive.members):
-        message = f"member {member.name!r} is a {member.kind} to {member.link!r}"
-        yield link_member.at(message, field="linkname", offset=member.header_offset, length=512)
+    for member, inside in links(facts.archive.members):
+        yield link_member.at(
+            f"member {member.name!r} is a {member.kind} to {member.link!r}",
+            field="linkname",
+            offset=member.header_offset,
+            length=512,
+            severity="warning" if inside else None,
+        )
 
 
 @rule("OVA014", "ova-sparse-member", "error")

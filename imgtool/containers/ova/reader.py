@@ -45,7 +45,7 @@ _Stored = tuple[tuple[OvfFile, tuple[TarMember, ...]], ...]
 
 def read(view: View, limits: Limits) -> OvaFacts | None:
     """The facts of an OVA; None for a tar that is none. Raises Unreadable where the first header breaks."""
-    archive = read_archive(view, limits)
+    archive = read_archive(view, limits, _is_descriptor)
     if archive is None:
         if first_name(view.peek(0, 100)).endswith(".ovf") and view.problems:
             raise Unreadable(view.problems[-1])

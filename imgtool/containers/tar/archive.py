@@ -70,13 +70,20 @@ def window(source: Source, member: TarMember) -> Callable[[], Source] | None:
     return lambda: Window(source, member.offset, member.size, member.name)
 
 
-def read_archive(view: View, limits: Limits) -> Archive | None:
-    """All members, at most `limits.members`. None when not even the first header holds."""
+def read_archive(view: View, limits: Limits, mark: Callable[[TarMember], bool]) -> Archive | None:
+    """All members, at most `limits.members`.
+
+    None when not even the first header holds, or when none of the first `limits.tar_search` members has the
+    `mark` of what is looked for: most tars are something else, and some are long.
+    """
     walk = _Walk(view, limits)
     members: list[TarMember] = []
-    whole = True
+    whole, marked = True, False
     for member in walk:
         members.append(member)
+        marked = marked or mark(member)
+        if not marked and len(members) >= limits.tar_search:
+            return None
         if len(members) >= limits.members:
             whole = False
             view.problem("tar members", f"more than {limits.members} members", kind="cap", offset=walk.position)

@@ -26,9 +26,8 @@ def checksum_holds(header: bytes) -> bool:
     stated = number(header[CHKSUM_AT : CHKSUM_AT + 8])
     if stated is None or len(header) < BLOCK:
         return False
-    counted = header[:CHKSUM_AT] + b" " * 8 + header[CHKSUM_AT + 8 : BLOCK]
-    unsigned = sum(counted)
-    return stated in (unsigned, unsigned - 256 * sum(byte > 127 for byte in counted))
+    unsigned = sum(header[:CHKSUM_AT]) + 8 * 0x20 + sum(header[CHKSUM_AT + 8 : BLOCK])
+    return stated == unsigned or stated == unsigned - 256 * sum(byte > 127 for byte in header[:BLOCK])
 
 
 def rounded(size: int) -> int:
