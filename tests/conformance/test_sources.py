@@ -16,6 +16,7 @@ from imgtool.sources.base import Source
 from imgtool.sources.file import open_file
 from imgtool.sources.fileobj import FileObjectSource
 from imgtool.sources.held import HeldStream
+from imgtool.sources.joined import Joined
 from imgtool.sources.memory import BytesSource, Peeked, Window
 
 DATA = random.Random(11).randbytes(70_001) + bytes(200_000) + random.Random(12).randbytes(30_123)
@@ -67,6 +68,15 @@ MAKERS: dict[str, Callable[[bytes, Path], Source]] = {
     "Peeked FileSource": lambda data, folder: Peeked(of_file(data, folder), 68 * 1024, 16 * 1024),
     "FileObjectSource": lambda data, folder: FileObjectSource(io.BytesIO(data)),
     "FileObjectSource, buffered": lambda data, folder: FileObjectSource(io.BufferedReader(io.BytesIO(data))),
+    "Joined": lambda data, folder: Joined(
+        [
+            BytesSource(data[:777]),
+            BytesSource(b""),
+            Window(BytesSource(data), 777, 99_999),
+            BytesSource(data[100_776:]),
+        ],
+        "joined",
+    ),
     "HeldSource": of_stream,
     "HeldSource, windows": of_windows_of_a_stream,
 }
