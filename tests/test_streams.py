@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -18,7 +19,7 @@ from imgtool.inspection.streams import examine_stream
 from imgtool.limits import DEFAULT
 from imgtool.sources.base import NotHeldError
 from imgtool.sources.held import HeldStream
-from tests.kit import codes, fixture, no_bug, report_of
+from tests.kit import codes, fixture, need, no_bug, report_of, run
 from tests.test_golden import plain
 
 MIB = 1024**2
@@ -221,3 +222,42 @@ def test_dry_runs_are_bounded() -> None:
     options = Options(DEFAULT._replace(stream_replans=3))
     examine_stream(pieces(head, 17 * MIB, table, 24 * MIB, 65_536), "-", options, counting)
     assert calls <= 4
+
+
+def same_from_a_pipe(path: Path) -> None:
+    """The report from a pipe is the file's."""
+    with open(path, "rb") as file:
+        streamed = imgtool.inspect(stream_of(iter(lambda: file.read(300_000), b"")), ())
+    no_bug(streamed)
+    assert streamed.streamed
+    first, second = plain(streamed), plain(imgtool.inspect(path, ()))
+    del first["path"], second["path"]
+    assert first == second
+
+
+def test_a_file_system_far_inside_a_disk(tmp_path: Path) -> None:
+    """A partition that begins at 100 MiB: planned once the table is there; the backup is the tail."""
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"")
+    os.truncate(path, 180 * MIB)
+    run(need("sgdisk"), "-n", "1:2048:+20M", "-n", "2:204800:+50M", "-c", "2:far away", str(path))
+    run(need("mkfs.ext4"), "-q", "-F", "-L", "far", "-E", f"offset={100 * MIB}", str(path), "50M")
+    report = imgtool.inspect(path, ())
+    assert report.volumes is not None
+    found = report.volumes.tables[0].partitions[1].filesystem
+    assert found is not None
+    assert (found.kind, found.label) == ("ext4", "far")
+    same_from_a_pipe(path)
+
+
+def test_a_member_far_inside_an_archive(tmp_path: Path) -> None:
+    """The second disk of a tar lies 24 MiB in: its header and tail are planned."""
+    (tmp_path / "filler.bin").write_bytes(b"x" * (24 * MIB))
+    (tmp_path / "box.ovf").write_bytes(fixture("ovf/bare.ovf"))
+    far, _ = far_snapshots(0, 0)
+    (tmp_path / "disk.qcow2").write_bytes(far)
+    names = ("box.ovf", "filler.bin", "disk.qcow2")
+    run(need("tar"), "--format=ustar", "-C", str(tmp_path), "-cf", str(tmp_path / "box.ova"), *names)
+    report = imgtool.inspect(tmp_path / "box.ova", ())
+    assert [member.format for member in report.members if member.path == "disk.qcow2"] == ["qcow2"]
+    same_from_a_pipe(tmp_path / "box.ova")
