@@ -95,7 +95,10 @@ def entry_named(name: str) -> Entry:
     """The format that a name or alias means. Raises UsageError."""
     low = name.strip().lower()
     for entry in FORMATS:
-        if low in (entry.name, entry.qemu, entry.glance, *entry.aliases):
+        if low == entry.name:
+            return entry
+    for entry in FORMATS:
+        if low in (entry.qemu, entry.glance, *entry.aliases):
             return entry
     raise UsageError(f"no such format: {name!r} (one of {', '.join(entry.name for entry in FORMATS)})")
 

@@ -1,0 +1,126 @@
+"""Whether two disks show a guest the same bytes, and every range where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imgtool.disks.stream import Run, over_pieces, runs
+from imgtool.ingest.pump import Progress
+from imgtool.model.values import Extent
+from imgtool.sources.disk import Disk, clip
+
+SECTOR = 512  #: differing ranges are told in whole sectors
+
+
+class Difference(NamedTuple):
+    """A range of guest bytes that differs: `start` and `length` in bytes, whole sectors but for the disk's end."""
+
+    start: int
+    length: int
+
+
+class Comparison(NamedTuple):
+    """What comparing two disks gave. Sizes in bytes; `compared` are the bytes that were read and compared.
+
+    `identical`: the same bytes (and, unless sizes were ignored, the same size). `differences`: the first
+    `limit` differing ranges; `differing` counts the bytes of all of them.
+    """
+
+    identical: bool
+    sizes: tuple[int, int]
+    compared: int
+    differing: int
+    ranges: int
+    differences: tuple[Difference, ...]
+
+
+class _Pair(Disk):
+    """Two disks at once: a range reads as zeros where both know that it does."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: Disk, second: Disk) -> None:
+        self.first = first
+        self.second = second
+        self.name = f"{first.name} and {second.name}"
+        self.size = max(first.size, second.size)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return _full(self.first, offset, min(length, self.size - offset))
+
+    def extents(self, start: int = 0, length: int | None = None) -> Iterator[Extent]:
+        low, high = clip(self.size, start, length)
+        one, two = (_zeros_to(disk, low, high) for disk in (self.first, self.second))
+        left, right = next(one, None), next(two, None)
+        while left is not None and right is not None:
+            end = min(left.start + left.length, right.start + right.length)
+            yield Extent(low, end - low, "zero" if left.zeros and right.zeros else "data")
+            low = end
+            if left.start + left.length == end:
+                left = next(one, None)
+            if right.start + right.length == end:
+                right = next(two, None)
+
+
+def _zeros_to(disk: Disk, low: int, high: int) -> Iterator[Run]:
+    """The runs of a disk in the range, zeros past its end."""
+    yield from runs(disk, low, high - low)
+    end = max(low, min(high, disk.size))
+    if end < high:
+        yield Run(end, high - end, True)
+
+
+def _full(disk: Disk, offset: int, length: int) -> bytes:
+    data = disk.read_at(offset, length)
+    return data if len(data) == length else data + bytes(length - len(data))
+
+
+def compare_disks(
+    first: Disk, second: Disk, *, ignore_size: bool = False, limit: int = 10_000, progress: Progress | None = None
+) -> Comparison:
+    """Compare what two disks show a guest. What both know to be zero is not read. Raises what reading raises."""
+    pair = _Pair(first, second)
+
+    def work(run: Run, data: bytes) -> list[Difference]:
+        return _differences(run.start, data, _full(second, run.start, run.length))
+
+    found: list[Difference] = []
+    compared = differing = count = 0
+    last: Difference | None = None
+    for run, differences in over_pieces(pair, work):
+        compared += 0 if differences is None else run.length
+        for difference in differences or ():
+            differing += difference.length
+            if last is not None and last.start + last.length == difference.start:
+                last = Difference(last.start, last.length + difference.length)
+            else:
+                count, last = count + 1, difference
+            if len(found) == count:
+                found[-1] = last
+            elif len(found) < limit:
+                found.append(last)
+        if progress is not None:
+            progress(run.length)
+    sizes = (first.size, second.size)
+    identical = not count and (ignore_size or sizes[0] == sizes[1])
+    return Comparison(identical, sizes, compared, differing, count, tuple(found))
+
+
+def _differences(start: int, one: bytes, two: bytes) -> list[Difference]:
+    """The differing ranges of two equally long pieces of a disk that begin at `start`."""
+    if one == two:
+        return []
+    import numpy as np
+
+    whole = len(one) // SECTOR * SECTOR
+    left, right = (np.frombuffer(data, np.uint8, whole).reshape(-1, SECTOR) for data in (one, two))
+    differs = (left != right).any(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], differs.view(np.int8), [0]))))
+    found = [
+        Difference(start + int(begin) * SECTOR, int(after - begin) * SECTOR)
+        for begin, after in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    if one[whole:] != two[whole:]:
+        found.append(Difference(start + whole, len(one) - whole))
+    return found

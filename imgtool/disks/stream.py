@@ -1,0 +1,134 @@
+"""Whole disks in order, read ahead by threads: what digests, comparison and conversion consume.
+
+Runs that are known to read as zeros are told as such and never made into bytes. Memory is bounded by the pieces
+that are under way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from imgtool.sources.disk import ZEROS, Disk, clip
+
+T = TypeVar("T")
+
+PIECE = 1024 * 1024  #: bytes of one piece; pieces begin at its multiples
+GRID = 64 * 1024  #: runs of zeros begin and end at its multiples
+
+
+class Run(NamedTuple):
+    """A run of guest bytes: known zeros, or bytes to be read."""
+
+    start: int
+    length: int
+    zeros: bool
+
+
+def runs(disk: Disk, start: int = 0, length: int | None = None) -> Iterator[Run]:
+    """The range as alternating runs of zeros and of bytes, which meet at multiples of `GRID`.
+
+    What is left of a run of zeros before and after such a multiple counts as bytes, but for the range's own ends.
+    """
+    low, high = clip(disk.size, start, length)
+    return _joined(part for run in _joined(_by_zeros(disk, low, high)) for part in _aligned(run, low, high))
+
+
+def _by_zeros(disk: Disk, low: int, high: int) -> Iterator[Run]:
+    for extent in disk.extents(low, high - low):
+        yield Run(extent.start, extent.length, extent.kind in ZEROS)
+
+
+def _joined(parts: Iterable[Run]) -> Iterator[Run]:
+    last: Run | None = None
+    for part in parts:
+        if last is not None and last.zeros == part.zeros:
+            last = Run(last.start, last.length + part.length, part.zeros)
+            continue
+        if last is not None:
+            yield last
+        last = part
+    if last is not None:
+        yield last
+
+
+def _aligned(run: Run, low: int, high: int) -> Iterator[Run]:
+    start, end = run.start, run.start + run.length
+    if not run.zeros:
+        yield run
+        return
+    first = start if start == low else -(-start // GRID) * GRID
+    after = end if end == high else end // GRID * GRID
+    if after <= first:
+        yield Run(start, run.length, False)
+        return
+    for begin, upto, zeros in ((start, first, False), (first, after, True), (after, end, False)):
+        if begin < upto:
+            yield Run(begin, upto - begin, zeros)
+
+
+def _cut(run: Run, size: int) -> Iterator[Run]:
+    """A run of bytes in pieces that begin at multiples of `size`; zeros stay whole."""
+    if run.zeros:
+        yield run
+        return
+    start, end = run.start, run.start + run.length
+    while start < end:
+        upto = min(end, start - start % size + size)
+        yield Run(start, upto - start, False)
+        start = upto
+
+
+def threads_wanted() -> int:
+    """Threads that read ahead: one for each core this process may use, at least 2, at most 8."""
+    return max(2, min(8, len(os.sched_getaffinity(0))))
+
+
+def over_pieces(
+    disk: Disk,
+    work: Callable[[Run, bytes], T],
+    *,
+    start: int = 0,
+    length: int | None = None,
+    piece: int = PIECE,
+    threads: int | None = None,
+) -> Iterator[tuple[Run, T | None]]:
+    """Every run of the range in order, with what `work` made of its bytes (None for zeros, which are not read).
+
+    `work` runs in threads, several pieces at once. Raises what reading raises (DiskError, NotFollowedError …).
+    """
+    count = threads or threads_wanted()
+    todo = (part for run in runs(disk, start, length) for part in _cut(run, piece))
+    with ThreadPoolExecutor(count, thread_name_prefix="read") as pool:
+        waiting: deque[tuple[Run, Future[T] | None]] = deque()
+        try:
+            for part in todo:
+                waiting.append((part, None if part.zeros else pool.submit(_one, disk, part, work)))
+                if len(waiting) > 2 * count + 2:
+                    yield _done(*waiting.popleft())
+            while waiting:
+                yield _done(*waiting.popleft())
+        finally:
+            for _, future in waiting:
+                if future is not None:
+                    future.cancel()
+
+
+def _one(disk: Disk, part: Run, work: Callable[[Run, bytes], T]) -> T:
+    return work(part, disk.read_at(part.start, part.length))
+
+
+def _done(part: Run, future: Future[T] | None) -> tuple[Run, T | None]:
+    return part, None if future is None else future.result()
+
+
+def chunks(disk: Disk, start: int = 0, length: int | None = None) -> Iterator[tuple[Run, bytes | None]]:
+    """Every run of the range in order with its bytes; None for zeros."""
+    return over_pieces(disk, _as_they_are, start=start, length=length)
+
+
+def _as_they_are(run: Run, data: bytes) -> bytes:
+    return data
