@@ -17,7 +17,7 @@ from tests.kit import faults, no_bug, qemu_create, qemu_info
 
 pytestmark = pytest.mark.oracle
 
-CLUSTERS = (4096, 65536, 1 << 20, 1 << 26)
+CLUSTERS = (4096, 65536, 1 << 20, 1 << 22)
 TABLES = (1, 2, 4, 8, 16)
 SIZES = (512, 127 * 512, 1 << 20, 1 << 30, 1 << 40)
 
@@ -25,6 +25,10 @@ SIZES = (512, 127 * 512, 1 << 20, 1 << 30, 1 << 40)
 def most(cluster: int, table: int) -> int:
     """The largest disk that the tables map."""
     return (cluster * table // 8) ** 2 * cluster
+
+
+#: Where the tables could map more than 64 bits can count, QEMU 7.2 refuses every size.
+MATRIX = [point for point in product(CLUSTERS, TABLES, SIZES) if most(*point[:2]) < 1 << 64]
 
 
 def agrees(path: Path, expected: frozenset[str] = frozenset()) -> QedFacts:
@@ -57,7 +61,7 @@ def test_sample(tmp_path: Path, cluster: int, table: int, size: int) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("cluster", "table", "size"), list(product(CLUSTERS, TABLES, SIZES)))
+@pytest.mark.parametrize(("cluster", "table", "size"), MATRIX)
 def test_all(tmp_path: Path, cluster: int, table: int, size: int) -> None:
     """Every cluster size × table size × size that the tables can map."""
     size = min(size, most(cluster, table))
