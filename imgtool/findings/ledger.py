@@ -330,6 +330,7 @@ LEDGER: tuple[Published, ...] = (
     Published("DKR011", "docker-special-member", f"{_DOCKER}:special_member"),
     Published("DKR012", "docker-duplicate-member", f"{_DOCKER}:duplicate_member"),
     Published("DKR013", "docker-link-outside", f"{_DOCKER}:link_outside"),
+    Published("DKR014", "docker-sparse-member", f"{_DOCKER}:sparse_member"),
     Published("DKR301", "docker-blob-size-differs", f"{_DOCKER}:blob_size"),
     # EC2 bundle manifests
     Published("AMI101", "ami-manifest-unreadable", f"{_BUNDLE}:unreadable"),

@@ -116,6 +116,28 @@ def test_the_first_name_tells_even_where_the_header_is_broken() -> None:
     assert {"IMG003", "IMG004"} <= codes(report)
 
 
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        (member("x.ovf", descriptor("", "").encode(), kind=b"Z"), "OVA011"),
+        (header(b"p", 22, b"x") + padded(b"22 GNU.sparse.major=1\n") + member("x.ovf", b"1\n"), "OVA014"),
+        (member("x.ovf", kind=b"2", link="y.xml"), "OVA013"),
+        (member("x.ovf", kind=b"6"), "OVA011"),
+        (
+            header(b"p", 19, b"x") + padded(b"19 path=x.ovf\0.txt\n") + member("z", descriptor("", "").encode()),
+            "OVA010",
+        ),
+    ],
+    ids=["unknown-type", "sparse", "link", "fifo", "nul"],
+)
+def test_no_type_or_name_hides_the_descriptor(first: bytes, code: str) -> None:
+    """What some program would take for the descriptor makes the tar an OVA, with an error."""
+    report = report_of(tar(first, member("y.xml", descriptor("", "").encode())))
+    no_bug(report)
+    assert report.container_format == "ova"
+    assert code in codes(report)
+
+
 def test_links() -> None:
     """A link that points at another member is a warning, any other an error."""
     ovf = member("x.ovf", descriptor("", "").encode())

@@ -198,6 +198,24 @@ def link_outside(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
         )
 
 
+@rule("DKR014", "docker-sparse-member", "error")
+def sparse_member(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
+    """A member is stored sparsely.
+
+    What it checks: no member of the archive itself is one of GNU's sparse files.
+
+    Why it matters: tools that do not know them read the map as content: one archive with two meanings.
+
+    What to do: save the image again.
+
+    References: GNU tar manual, "Storing Sparse Files".
+    """
+    for member in facts.archive.members:
+        if member.kind == "sparse":
+            message = f"member {member.name!r}: {member.size} bytes stored for {member.real_size}"
+            yield sparse_member.at(message, field="typeflag", offset=member.header_offset, length=512)
+
+
 @rule("DKR301", "docker-blob-size-differs", "error")
 def blob_size(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
     """A blob has another size than its descriptor says.
@@ -227,5 +245,6 @@ RULES = (
     special_member,
     duplicate_member,
     link_outside,
+    sparse_member,
     blob_size,
 )

@@ -8,7 +8,7 @@ import posixpath
 from imgtool.containers.docker.documents import JsonFault, parse_json
 from imgtool.containers.docker.facts import Absent, SizeClash
 from imgtool.containers.tar.archive import Archive, TarMember
-from imgtool.containers.tar.safety import link_target
+from imgtool.containers.tar.safety import followed
 from imgtool.limits import Limits
 from imgtool.structs.view import Unreadable, View
 
@@ -28,14 +28,8 @@ class Contents:
         self._read: dict[str, object] = {}
 
     def find(self, name: str) -> TarMember | None:
-        """The file called `name`, through at most eight links inside the archive."""
-        member = self._members.get(posixpath.normpath(name)) if name else None
-        for _ in range(8):
-            if member is None or member.kind == "file":
-                return member
-            target = link_target(member)
-            member = self._members.get(target) if target else None
-        return None
+        """The file called `name`, or the one that it is a link to."""
+        return followed(self._members.get(posixpath.normpath(name)) if name else None, self._members)
 
     def document(self, name: str) -> object:
         """The JSON value of a member; None where it is missing or cannot be read (a fault says why)."""

@@ -80,7 +80,8 @@ def _layout(archive: Archive, contents: Contents) -> str | None:
     oci = ("oci-layout" in names and ("index.json" in names or blobs)) or ("index.json" in names and blobs)
     layers = any(name.endswith("/layer.tar") for name in names)
     if "manifest.json" in names:
-        marks = layers or "repositories" in names or oci
+        strange = any(member.plain_name == "manifest.json" and member.kind != "file" for member in archive.members)
+        marks = layers or "repositories" in names or oci or strange
         if is_docker_manifest(contents.document("manifest.json")):
             return "docker+oci" if oci else "docker"
         if marks and not oci:
@@ -115,6 +116,6 @@ def _members(archive: Archive, contents: Contents, images: list[Image]) -> Itera
         if image.manifest_digest:
             roles["blobs/" + image.manifest_digest.replace(":", "/", 1)] = "manifest"
     for member in archive.members:
-        if member.kind in ("file", "sparse"):
+        if member.has_data:
             role = roles.get(member.plain_name, "layer" if member.name.endswith("/layer.tar") else "file")
             yield Member(member.name, member.real_size, role, member.offset, member.kind)

@@ -16,6 +16,7 @@ from imgtool.containers.member import Member, Role
 from imgtool.containers.ova.facts import OvaFacts
 from imgtool.containers.ova.manifest import Manifest, parse_manifest
 from imgtool.containers.tar.archive import Archive, TarMember, read_archive, window
+from imgtool.containers.tar.safety import followed
 from imgtool.limits import Limits
 from imgtool.model.values import Reference
 from imgtool.sources.base import Source
@@ -54,8 +55,9 @@ def read(view: View, limits: Limits) -> OvaFacts | None:
     chosen = _descriptor(archive, descriptors)
     if chosen is None:
         return None
-    told = read_envelope(view, chosen.offset, chosen.size, limits)
-    files = {member.plain_name: member for member in reversed(archive.members) if member.kind in ("file", "sparse")}
+    files = {member.plain_name: member for member in reversed(archive.members) if member.has_data}
+    body = followed(chosen, files)
+    told = _envelope(view, chosen, body, limits)
     named = {file.href: file for file in reversed(told.files)}
     stored = tuple((file, _parts(file, files, limits)) for file in told.files if named[file.href] is file)
     manifest_member = _ending(archive, (".mf",))
@@ -76,8 +78,8 @@ def read(view: View, limits: Limits) -> OvaFacts | None:
         members_total=len(members),
         disk_format=told.disk_format,
         ovf_version=told.version,
-        descriptor_size=chosen.size,
-        descriptor_offset=chosen.offset,
+        descriptor_size=body.size if body else 0,
+        descriptor_offset=body.offset if body else chosen.offset,
         files=told.files,
         disks=told.disks,
         systems=told.systems,
@@ -101,7 +103,17 @@ def first_name(field: bytes) -> str:
 
 
 def _is_descriptor(member: TarMember) -> bool:
-    return member.kind == "file" and member.name.lower().endswith(".ovf")
+    """By its name as it stands, or as a C program reads it; of whatever type, so that none goes unseen."""
+    name = member.name.lower()
+    return member.kind != "folder" and (name.endswith(".ovf") or name.partition("\0")[0].endswith(".ovf"))
+
+
+def _envelope(view: View, chosen: TarMember, body: TarMember | None, limits: Limits) -> Envelope:
+    if body is not None:
+        return read_envelope(view, body.offset, body.size, limits)
+    message = f"the descriptor {chosen.name!r} is a {chosen.kind}"
+    view.problem("OVF descriptor", message, offset=chosen.header_offset, length=512)
+    return Envelope(fault=message)
 
 
 def _descriptor(archive: Archive, descriptors: tuple[TarMember, ...]) -> TarMember | None:
@@ -114,7 +126,7 @@ def _descriptor(archive: Archive, descriptors: tuple[TarMember, ...]) -> TarMemb
 
 def _ending(archive: Archive, suffixes: tuple[str, ...]) -> TarMember | None:
     found = (member for member in archive.members if member.name.lower().endswith(suffixes))
-    return next((member for member in found if member.kind == "file"), None)
+    return next((member for member in found if member.has_data), None)
 
 
 def _parts(file: OvfFile, files: dict[str, TarMember], limits: Limits) -> tuple[TarMember, ...]:
@@ -151,7 +163,7 @@ def _members(view: View, archive: Archive, told: Envelope, stored: _Stored) -> I
     disks = {parts[0]: (file, parts) for file, parts in stored if parts and file.href in attached}
     chunks = {part for _, parts in stored if len(parts) > 1 for part in parts}
     for member in archive.members:
-        if member.kind not in ("file", "sparse"):
+        if not member.has_data:
             continue
         file, parts = disks.get(member, (None, ()))
         if file is not None and len(parts) > 1:

@@ -25,8 +25,8 @@ from imgtool.structs.view import Unreadable, View
 class TarMember(NamedTuple):
     """A member. `offset` and `size` are of its bytes in the archive, `real_size` of what they unpack to.
 
-    `kind`: file, sparse, folder, symlink, hardlink, char-device, block-device, fifo or other. Only the
-    bytes of a "file" lie in the archive as they are. `name` and `link` are as stored.
+    `kind`: file, sparse, folder, symlink, hardlink, char-device, block-device, fifo or other. The bytes of
+    a sparse one do not lie in the archive as they are. `name` and `link` are as stored.
     """
 
     name: str
@@ -41,6 +41,11 @@ class TarMember(NamedTuple):
     def plain_name(self) -> str:
         """The name without a leading `./` and a trailing slash."""
         return plain(self.name)
+
+    @property
+    def has_data(self) -> bool:
+        """True where bytes follow. POSIX reads a type that it does not know as a file."""
+        return self.kind in ("file", "sparse", "other")
 
 
 class Archive(NamedTuple):
@@ -65,7 +70,7 @@ def plain(name: str) -> str:
 
 def window(source: Source, member: TarMember) -> Callable[[], Source] | None:
     """How to get at the bytes of a member that lie in the archive as they are; None for any other."""
-    if member.kind != "file":
+    if member.kind not in ("file", "other"):
         return None
     return lambda: Window(source, member.offset, member.size, member.name)
 

@@ -6,7 +6,7 @@ References: CVE-2007-4559, CVE-2025-4517 (names and links that leave the folder)
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from imgtool.containers.tar.archive import TarMember, plain
@@ -67,16 +67,26 @@ def duplicates(members: Iterable[TarMember]) -> Iterator[Fault]:
 def links(members: Iterable[TarMember]) -> Iterator[tuple[TarMember, bool]]:
     """Every link, and whether it points at another member of the archive."""
     listed = tuple(members)
-    names = {posixpath.normpath(member.plain_name) for member in listed if member.kind == "file"}
+    names = {posixpath.normpath(member.plain_name) for member in listed if member.has_data}
     for member in listed:
         if member.kind in ("symlink", "hardlink"):
             yield member, link_target(member) in names
 
 
+def followed(member: TarMember | None, members: Mapping[str, TarMember]) -> TarMember | None:
+    """The member with data that `member` is or points at, through at most eight links inside the archive."""
+    for _ in range(8):
+        if member is None or member.has_data:
+            return member
+        target = link_target(member)
+        member = members.get(target) if target else None
+    return None
+
+
 def link_target(member: TarMember) -> str | None:
     """The name that a link points at, from the root of the archive; None where that is outside."""
     target = member.link
-    if not target or target.startswith("/") or "\0" in target:
+    if member.kind not in ("symlink", "hardlink") or not target or target.startswith("/") or "\0" in target:
         return None
     if member.kind == "symlink":
         target = posixpath.join(posixpath.dirname(member.plain_name), target)
