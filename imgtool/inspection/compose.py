@@ -77,7 +77,8 @@ def _container(reading: Reading, members: tuple[Report, ...]) -> Whole:
 def _compressed(inner: Report, facts: ContainerFacts) -> Whole:
     directly = inner.container_format in ("aki", "ari")
     container = inner.container_format if directly else "compressed"
-    return Whole(inner.format, container, inner.disk_formats, inner.virtual_size, inner.encrypted, inner.label)
+    encrypted = facts.encrypted or inner.encrypted
+    return Whole(inner.format, container, inner.disk_formats, inner.virtual_size, encrypted, inner.label)
 
 
 def facet_names(facets: tuple[Facet, ...]) -> set[str]:

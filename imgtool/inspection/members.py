@@ -151,7 +151,7 @@ class _Intake:
         chunks, name = self._chunks, self.member.name
         if not isinstance(chunks, Decoding):
             return Decoded(name, self.came, 0, self.whole, fault=self.fault)
-        zeros = chunks.trailing_zeros()
+        zeros = bool(chunks.trailing) and chunks.trailing_zeros()
         return Decoded(name, self.came, chunks.consumed, self.whole, chunks.trailing, zeros, self.fault)
 
 

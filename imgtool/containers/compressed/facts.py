@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from imgtool.codecs.decode import Decoding
 from imgtool.containers.member import ContainerFacts, Member
+from imgtool.limits import Limits
 
 Wrapper = Literal["gzip", "xz", "lzma", "zstd", "bzip2", "lz4", "zip"]
 
@@ -58,3 +59,11 @@ class CompressedFacts(ContainerFacts):
 def content(name: str | None, size: int | None, offset: int, stream: Callable[[], Decoding] | None) -> Member:
     """The member that a wrapper wraps; "content" where it stores no name."""
     return Member(name or "content", size, "content", offset, stream=stream)
+
+
+def window_mark(window: int, field: str, offset: int, length: int, limits: Limits) -> tuple[Mark, ...]:
+    """A mark where decoding needs more memory than the cap."""
+    if window <= limits.wrapper_memory:
+        return ()
+    message = f"decoding needs a window of {window} bytes, the cap is {limits.wrapper_memory}"
+    return (Mark("window", message, field, offset, length),)

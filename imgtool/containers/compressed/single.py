@@ -8,7 +8,7 @@ from __future__ import annotations
 from imgtool.codecs.decode import decode
 from imgtool.codecs.zstd import FrameHeader, block_header, frame_header, is_skippable
 from imgtool.containers.compressed import layout as lay
-from imgtool.containers.compressed.facts import CompressedFacts, Mark, content
+from imgtool.containers.compressed.facts import CompressedFacts, Mark, content, window_mark
 from imgtool.limits import Limits
 from imgtool.model.values import Problem, text
 from imgtool.structs.view import Unreadable, View
@@ -132,14 +132,6 @@ def lzma(view: View, limits: Limits) -> CompressedFacts:
     )
 
 
-def window_mark(window: int, field: str, offset: int, length: int, limits: Limits) -> tuple[Mark, ...]:
-    """A mark where decoding needs more memory than the cap."""
-    if window <= limits.wrapper_memory:
-        return ()
-    message = f"decoding needs a window of {window} bytes, the cap is {limits.wrapper_memory}"
-    return (Mark("window", message, field, offset, length),)
-
-
 def framed(view: View, limits: Limits) -> CompressedFacts | None:
     """zstd or lz4, after skippable frames, which both have; None where neither follows them."""
     at = 0
@@ -238,18 +230,19 @@ def _lz4(view: View, at: int, limits: Limits) -> CompressedFacts:
         window=lay.LZ4_BLOCKS.get(head.bd >> 4 & 7),
         members=(content(None, declared, 0, lambda: decode("lz4", source, limits)),),
         members_total=1,
-        marks=(*marks, *_lz4_header_checksum(view, at)),
+        marks=(*marks, *_lz4_header_checksum(view, at, head)),
     )
 
 
-def _lz4_header_checksum(view: View, at: int) -> tuple[Mark, ...]:
+def _lz4_header_checksum(view: View, at: int, head: lay.Lz4Header) -> tuple[Mark, ...]:
     import lz4.frame
 
+    place = at + 6 + (8 if head.flg & 0x08 else 0) + (4 if head.flg & 0x01 else 0)
     try:
         lz4.frame.get_frame_info(view.peek(at, 32))
     except RuntimeError as error:
         if "headerChecksum" in str(error):
-            return (Mark("checksum", "the lz4 frame descriptor's checksum does not match", "hc", at + 6, 1),)
+            return (Mark("checksum", "the lz4 frame descriptor's checksum does not match", "hc", place, 1),)
     return ()
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from imgtool.codecs.decode import decode
 from imgtool.containers.compressed import layout as lay
-from imgtool.containers.compressed.facts import CompressedFacts, Mark, content
+from imgtool.containers.compressed.facts import CompressedFacts, Mark, content, window_mark
 from imgtool.limits import Limits
 from imgtool.structs.view import Unreadable, View
 from imgtool.units import ceil_div
 
+_LZMA2 = 0x21
 _PADDING = 64 * 1024  #: stream padding that is looked through for a footer
 
 
@@ -37,8 +38,11 @@ def xz(view: View, limits: Limits) -> CompressedFacts:
     """An .xz file. A damaged or missing index leaves the declared size unknown; decoding says why."""
     head = view.parse(lay.XZ_HEADER, 0)
     marks = _header_marks(view, head)
-    indexes = _indexes(view, marks, head, limits)
+    indexes = _indexes(view, marks, limits)
     declared = indexes.size if indexes else None
+    window = _dictionary(view)
+    if window:
+        marks += window_mark(window, "dictionary size", lay.XZ_HEADER.size, 1, limits)
     source = view.source
     return CompressedFacts(
         format="compressed",
@@ -48,12 +52,34 @@ def xz(view: View, limits: Limits) -> CompressedFacts:
         declared_size=declared,
         stored_size=view.size,
         check=lay.XZ_CHECKS.get(head.check & 15, f"unknown-{head.check & 15}"),
+        window=window,
         streams=indexes.streams if indexes else None,
         blocks=indexes.blocks if indexes else None,
         members=(content(None, declared, 0, lambda: decode("xz", source, limits)),),
         members_total=1,
         marks=tuple(marks),
     )
+
+
+def _dictionary(view: View) -> int | None:
+    """The dictionary of the first block's LZMA2 filter, in bytes (sections 3.1 and 5.3.1)."""
+    at = lay.XZ_HEADER.size
+    raw = view.peek(at, 1024)
+    if not raw[:1].strip(b"\0") or len(raw) < 2:
+        return None
+    raw = raw[: (raw[0] + 1) * 4]
+    place = 2
+    for bit in (0x40, 0x80):  # the block's sizes, where they are stored
+        if raw[1] & bit:
+            _, place = _number(raw, place)
+    for _ in range((raw[1] & 3) + 1):
+        kind, place = _number(raw, place)
+        length, place = _number(raw, place)
+        if kind == _LZMA2 and length == 1 and place < len(raw) and raw[place] <= 40:
+            bits = raw[place]
+            return (2 | bits & 1) << bits // 2 + 11 if bits < 40 else (1 << 32) - 1
+        place += max(0, length)
+    return None
 
 
 def _header_marks(view: View, head: lay.XzHeader) -> list[Mark]:
@@ -69,14 +95,14 @@ def _header_marks(view: View, head: lay.XzHeader) -> list[Mark]:
     return marks
 
 
-def _indexes(view: View, marks: list[Mark], head: lay.XzHeader, limits: Limits) -> Indexes | None:
+def _indexes(view: View, marks: list[Mark], limits: Limits) -> Indexes | None:
     """All streams from the last to the first; None where one of them does not add up."""
     size = streams = blocks = 0
     end = view.size
     try:
         while end > 0 and streams < limits.wrapper_frames:
             end = _without_padding(view, end)
-            index = _index(view, end, marks if not streams else [], head, limits)
+            index = _index(view, end, marks, limits)
             if index is None:
                 return None
             size, streams, blocks, end = size + index.size, streams + 1, blocks + index.blocks, index.start
@@ -91,7 +117,7 @@ def _without_padding(view: View, end: int) -> int:
     return end - (len(piece) - len(piece.rstrip(b"\0"))) // 4 * 4
 
 
-def _index(view: View, end: int, marks: list[Mark], head: lay.XzHeader, limits: Limits) -> _Index | None:
+def _index(view: View, end: int, marks: list[Mark], limits: Limits) -> _Index | None:
     """The index of the stream that ends at `end`; None where no stream with a sound index does."""
     import zlib
 
@@ -103,9 +129,6 @@ def _index(view: View, end: int, marks: list[Mark], head: lay.XzHeader, limits: 
     if footer.crc32 != actual:
         message = f"xz stream footer CRC-32 is {footer.crc32:08x}, that of its fields {actual:08x}"
         marks.append(Mark("checksum", message, "crc32", at, 4))
-    if (footer.reserved, footer.check) != (head.reserved, head.check):
-        message = f"xz stream flags are {head.check:02x} in the header, {footer.check:02x} in the footer"
-        marks.append(Mark("mismatch", message, "check", at + 8, 2))
     length = (footer.backward_size + 1) * 4
     if length > limits.wrapper_index or length > at - 12:
         return None
@@ -123,7 +146,18 @@ def _index(view: View, end: int, marks: list[Mark], head: lay.XzHeader, limits: 
     start = at - length - packed - lay.XZ_HEADER.size
     if start < 0 or view.peek(start, 6) != lay.XZ_MAGIC:
         return None
+    marks += _flags_differ(footer, view.read(start + 6, 2, "xz stream flags"), at)
     return _Index(size, blocks, start)
+
+
+def _flags_differ(footer: lay.XzFooter, flags: bytes, at: int) -> list[Mark]:
+    """The flags of a stream's header and of its footer at `at` must be the same."""
+    if flags == bytes((footer.reserved, footer.check)):
+        return []
+    message = (
+        f"xz stream flags are {flags.hex()} in the header, {footer.reserved:02x}{footer.check:02x} in the footer"
+    )
+    return [Mark("mismatch", message, "check", at + 8, 2)]
 
 
 def _records(raw: bytes, limits: Limits) -> tuple[int, int, int] | None:

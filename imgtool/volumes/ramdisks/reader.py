@@ -107,8 +107,7 @@ class _Chain:
 
     def _other(self, at: int) -> None:
         """What is no cpio: the compressed main part, or bytes that nobody knows."""
-        raw = self._view.peek(at, 6)
-        method = next((name for magic, name in _PACKED if raw.startswith(magic)), None)
+        method = _packed(self._view.peek(at, 6))
         if method is None:
             self.rest = at
             return
@@ -121,6 +120,11 @@ class _Chain:
         except CodecError:
             return "unknown"
         return "cpio" if first[:6] in (lay.NEWC_MAGIC, lay.CRC_MAGIC, lay.ODC_MAGIC) else "unknown"
+
+
+def _packed(raw: bytes) -> Method | None:
+    """By which method something is compressed that begins with `raw`."""
+    return next((name for magic, name in _PACKED if raw.startswith(magic)), None)
 
 
 def _after_zeros(view: View, at: int) -> int:
@@ -143,6 +147,6 @@ def _uimage(view: View) -> RamdiskFacts | None:
         format="ari",
         file_size=view.size,
         kind="uImage",
-        compression=facts.compression,
+        compression=_packed(view.peek(ulay.UIMAGE.size, 6)) or facts.compression,
         uimage=facts,
     )
