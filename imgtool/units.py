@@ -36,7 +36,7 @@ def human_size(size: int) -> str:
         return f"{size} B"
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if value < KIB:
+        if value < KIB - 0.5:
             return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
         value /= KIB
     return f"{value:.3g} EiB"

@@ -8,6 +8,7 @@ from typing import IO, Annotated
 
 import typer
 
+from imgtool.cli.disk import Follow, FollowIn, Format, opened
 from imgtool.cli.frame import (
     AsJson,
     Device,
@@ -36,6 +37,8 @@ EXAMPLES = (
     "imgtool checksum --json --quiet --progress none disk.img",
     "imgtool checksum disk.img > SHA256SUMS && imgtool checksum --check SHA256SUMS",
     "find images -type f -print0 | imgtool checksum --files0-from -",
+    "imgtool checksum --content disk.img same.img",
+    "imgtool checksum --content --format qcow2 --algorithm sha256 --follow --follow-in images disk.img",
     "cat disk.img | imgtool checksum -",
 )
 
@@ -52,25 +55,37 @@ def command(
         list[str] | None,
         typer.Option("--check", metavar="FILE", help="Verify the files listed in FILE; exit 1 where one differs."),
     ] = None,
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Digest what a guest sees; `blocks` is a fast tree hash."),
+    ] = False,
     tag: Annotated[bool, typer.Option("--tag", help="Write lines that name their algorithm.")] = False,
     as_json: AsJson = False,
     recursive: Recursive = False,
     files0_from: Files0From = None,
+    follow: Follow = False,
+    follow_in: FollowIn = None,
+    format: Format = None,
     device: Device = False,
     quiet: Quiet = False,
     progress: ShowProgress = "auto",
 ) -> None:
     """Print digests of whole files, in one pass for all algorithms; or verify a list of them."""
-    names = tuple(algorithm(name) for name in algorithms or ())
+    names = tuple(name if content and name == "blocks" else algorithm(name) for name in algorithms or ())
     if check:
         if paths or files0_from:
             raise UsageError("--check takes the names from its list; give no paths beside it")
         leave(worst([_check_list(place, names, as_json, quiet, progress) for place in check]))
     statuses = {EXIT_DONE}
-    chosen = names or ("sha256",)
+    chosen = names or ("blocks" if content else "sha256",)
     for path in inputs(paths or [], recursive, files0_from):
         try:
-            sums = _digests(path, chosen, device, quiet, progress)
+            if content:
+                sums = _content(
+                    path, chosen, quiet, progress, format=format, follow=follow, follow_in=follow_in, device=device
+                )
+            else:
+                sums = _digests(path, chosen, device, quiet, progress)
         except InputError as error:
             say_error(error, as_json=as_json, path=path)
             statuses.add(error.exit_status)
@@ -87,6 +102,26 @@ def _digests(path: str, names: tuple[str, ...], device: bool, quiet: bool, progr
         size = None
     with Meter(path, size, progress, quiet) as meter:
         return checksum(source, names, device=device, progress=meter)
+
+
+def _content(
+    path: str,
+    names: tuple[str, ...],
+    quiet: bool,
+    progress: str,
+    *,
+    format: str | None,
+    follow: bool,
+    follow_in: str | None,
+    device: bool,
+) -> dict[str, str]:
+    from imgtool.disks.digest import content_digests
+
+    with (
+        opened(path, format=format, follow=follow, follow_in=follow_in, device=device) as disk,
+        Meter(path, disk.size, progress, quiet) as meter,
+    ):
+        return content_digests(disk, names, meter)
 
 
 def _print(path: str, sums: dict[str, str], tagged: bool, as_json: bool) -> None:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from imgtool.cli.disk import spell_follow
 from imgtool.cli.frame import Terminated, epilog, leave
 from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED
 from imgtool.version import __version__
 
 #: The verbs, in the order of the help; each is the module of its name.
-VERBS = ("inspect", "checksum", "formats", "schema", "doctor")
+VERBS = ("inspect", "checksum", "map", "compare", "read", "formats", "schema", "doctor")
 
 
 class Verbs(TyperGroup):
@@ -66,7 +67,7 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(args=spell_follow(sys.argv[1:]))
     except Terminated:
         leave(EXIT_TERMINATED)
     except KeyboardInterrupt:

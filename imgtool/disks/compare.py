@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from imgtool.disks.stream import Run, over_pieces, runs
 from imgtool.ingest.pump import Progress
+from imgtool.model.comparison import Comparison, Difference
 from imgtool.model.values import Extent
 from imgtool.sources.disk import Disk, clip
 
 SECTOR = 512  #: differing ranges are told in whole sectors
-
-
-class Difference(NamedTuple):
-    """A range of guest bytes that differs: `start` and `length` in bytes, whole sectors but for the disk's end."""
-
-    start: int
-    length: int
-
-
-class Comparison(NamedTuple):
-    """What comparing two disks gave. Sizes in bytes; `compared` are the bytes that were read and compared.
-
-    `identical`: the same bytes (and, unless sizes were ignored, the same size). `differences`: the first
-    `limit` differing ranges; `differing` counts the bytes of all of them.
-    """
-
-    identical: bool
-    sizes: tuple[int, int]
-    compared: int
-    differing: int
-    ranges: int
-    differences: tuple[Difference, ...]
 
 
 class _Pair(Disk):

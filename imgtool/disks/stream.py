@@ -108,21 +108,19 @@ def over_pieces(
             for part in todo:
                 waiting.append((part, None if part.zeros else pool.submit(_one, disk, part, work)))
                 if len(waiting) > 2 * count + 2:
-                    yield _done(*waiting.popleft())
+                    run, future = waiting.popleft()
+                    yield run, None if future is None else future.result()
             while waiting:
-                yield _done(*waiting.popleft())
+                run, future = waiting.popleft()
+                yield run, None if future is None else future.result()
         finally:
-            for _, future in waiting:
-                if future is not None:
-                    future.cancel()
+            for _, left in waiting:
+                if left is not None:
+                    left.cancel()
 
 
 def _one(disk: Disk, part: Run, work: Callable[[Run, bytes], T]) -> T:
     return work(part, disk.read_at(part.start, part.length))
-
-
-def _done(part: Run, future: Future[T] | None) -> tuple[Run, T | None]:
-    return part, None if future is None else future.result()
 
 
 def chunks(disk: Disk, start: int = 0, length: int | None = None) -> Iterator[tuple[Run, bytes | None]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Self
 
 from imgtool.errors import InputError
 
@@ -54,7 +55,7 @@ class Source(ABC):
         """Release what is held. Twice is fine."""
         return
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,0 +1,67 @@
+"""Sizes as people type and read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgtool.errors import UsageError
+from imgtool.units import GIB, KIB, MIB, TIB, ceil_div, guid_text, human_size, is_power_of_two, parse_size, uuid_text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("512", 512),
+        ("1K", KIB),
+        ("1k", KIB),
+        ("10G", 10 * GIB),
+        ("1.5 MiB", MIB + MIB // 2),
+        ("2TiB", 2 * TIB),
+        ("3MB", 3 * MIB),
+        ("7B", 7),
+        ("1P", 1024 * TIB),
+    ],
+)
+def test_parse_size(text: str, size: int) -> None:
+    """Suffixes are powers of 1024; a bare number is bytes."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "ten", "-1", "1X", "1e400", "0x10", "1KK", "nan", "inf"])
+def test_what_is_no_size(text: str) -> None:
+    """A clear usage error."""
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (196624, "192 KiB"),
+        (MIB - 1, "1 MiB"),
+        (1023 * KIB, "1023 KiB"),
+        (GIB, "1 GiB"),
+        (3 * TIB // 2, "1.5 TiB"),
+        (1 << 62, "4 EiB"),
+    ],
+)
+def test_human_size(size: int, text: str) -> None:
+    """Three digits are enough for people."""
+    assert human_size(size) == text
+
+
+def test_ids() -> None:
+    """A UUID is big-endian; a GUID has its first three groups little-endian."""
+    raw = bytes.fromhex("00112233445566778899aabbccddeeff")
+    assert uuid_text(raw) == "00112233-4455-6677-8899-aabbccddeeff"
+    assert guid_text(raw) == "33221100-5544-7766-8899-aabbccddeeff"
+
+
+def test_arithmetic() -> None:
+    """Rounding up, powers of two."""
+    assert [ceil_div(value, 4) for value in (0, 1, 4, 5)] == [0, 1, 1, 2]
+    assert [value for value in range(-2, 20) if is_power_of_two(value)] == [1, 2, 4, 8, 16]
