@@ -24,10 +24,20 @@ ZERO = 1  #: reads as zeros; `host` is where it is allocated, or NOWHERE
 HOLE = 2  #: nothing allocated: reads from the backing disk, else as zeros
 COMPRESSED = 3  #: `host` is the format's own descriptor; `read_packed` inflates it
 BAD = 4  #: the entry does not hold; reading raises DiskError, extents tell it as data at `host`
+ELSEWHERE = 6  #: the bytes lie in a file that the image names and that was not followed
 
 NOWHERE = -1  #: no host offset
 
-_KINDS: tuple[ExtentKind, ...] = ("data", "zero", "hole", "compressed", "data")
+_KINDS: tuple[ExtentKind, ...] = ("data", "zero", "hole", "compressed", "data", "data", "reference")
+
+#: Kinds whose neighbouring blocks are read at once.
+_RUNS = frozenset({DATA, ZERO, HOLE, ELSEWHERE})
+
+#: Kinds whose `host` is no place of the block's bytes as they are.
+_PLACELESS = frozenset({COMPRESSED, ELSEWHERE})
+
+#: What a compressed block inflates to.
+Unpacked = bytes | bytearray | memoryview
 
 #: Blocks whose entries are looked up at once for extents.
 _BATCH = 1 << 16
@@ -46,9 +56,12 @@ class BlockDisk(Disk):
     `host`: the file that holds the blocks. `block_size`: bytes, a positive number that met its cap.
     `backing`: the disk below (its bytes show where this one has holes; past its end zeros), or None.
     `referenced`: True where holes belong to a disk that was not followed: they are `reference` extents then.
+    `packed_size`: bytes that one compressed entry holds, a multiple of the block size (more than one block where
+    blocks are parts of what is compressed). `file`: the name of the file that data lies in, where that is not
+    the image.
     """
 
-    __slots__ = ("backing", "block_size", "host", "referenced")
+    __slots__ = ("_unpacked", "backing", "block_size", "file", "host", "packed_size", "referenced")
 
     def __init__(
         self,
@@ -58,6 +71,8 @@ class BlockDisk(Disk):
         *,
         backing: Source | None = None,
         referenced: bool = False,
+        packed_size: int | None = None,
+        file: str | None = None,
     ) -> None:
         if block_size <= 0:
             raise ValueError(f"block size {block_size}")
@@ -67,6 +82,9 @@ class BlockDisk(Disk):
         self.block_size = block_size
         self.backing = backing
         self.referenced = referenced and backing is None
+        self.packed_size = packed_size or block_size
+        self.file = file
+        self._unpacked: tuple[int, Unpacked] = (-1, b"")
 
     @abstractmethod
     def entry(self, block: int) -> Entry:
@@ -76,8 +94,29 @@ class BlockDisk(Disk):
     def entries(self, first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Kinds and hosts of `count` blocks from `first` on, as arrays. Raises DiskError, InputError."""
 
-    def read_packed(self, block: int, host: int) -> bytes:
-        """The bytes of a compressed block, exactly `block_size` of them. Raises DiskError."""
+    def run(self, block: int, most: int) -> tuple[Entry, int]:
+        """What the table says of `block`, and of how many blocks from it on (1 to `most`) in the same way: one
+        kind, hosts that follow one another. Formats with small blocks say it faster than by asking for each.
+        """
+        entry = self.entry(block)
+        kind, host = entry
+        step = self.block_size if kind == DATA else 0
+        count = 1
+        while count < most and kind in _RUNS:
+            host += step
+            following = self.entry(block + count)
+            if following.kind != kind or (step and following.host != host):
+                break
+            count += 1
+        return entry, count
+
+    def alike(self, block: int) -> tuple[Entry, int] | None:
+        """An entry that `block` and the next blocks share, and how many they are, where that is known without
+        looking at each (outside the table, below an empty entry of a directory); None where it is not."""
+        return None
+
+    def read_packed(self, block: int, host: int) -> Unpacked:
+        """The bytes of what is compressed from `block` on, exactly `packed_size` of them. Raises DiskError."""
         raise DiskError(f"{self.name}: block {block} is compressed, which this format does not know")
 
     @property
@@ -91,53 +130,57 @@ class BlockDisk(Disk):
 
     def read_at(self, offset: int, length: int) -> bytes:
         check_range(offset, length)
-        length = min(length, self.size - offset)
-        parts: list[bytes] = []
-        while length > 0:
+        end = min(offset + length, self.size)
+        parts: list[Unpacked] = []
+        while offset < end:
             block, within = divmod(offset, self.block_size)
-            entry = self.entry(block)
-            span = min(length, self.block_size - within)
-            if entry.kind == DATA:
-                span = self._run(block, entry.host, within, length, span)
-            parts.append(self._bytes(block, entry, within, offset, span))
-            offset += span
-            length -= span
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            entry, count = self.run(block, (end - 1) // self.block_size + 1 - block)
+            upto = min(end, (block + count) * self.block_size)
+            if entry.kind == COMPRESSED:
+                upto = min(end, offset - offset % self.packed_size + self.packed_size)
+            parts.append(self._bytes(block, entry, within, offset, upto - offset))
+            offset = upto
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
-    def _run(self, block: int, host: int, within: int, length: int, span: int) -> int:
-        """Bytes that can be read at once: as many data blocks as lie on after this one."""
-        expected = host + self.block_size
-        while span < length:
-            block += 1
-            following = self.entry(block)
-            if following.kind != DATA or following.host != expected:
-                break
-            expected += self.block_size
-            span = min(length, span + self.block_size)
-        return span
-
-    def _bytes(self, block: int, entry: Entry, within: int, offset: int, span: int) -> bytes:
+    def _bytes(self, block: int, entry: Entry, within: int, offset: int, span: int) -> Unpacked:
         kind = entry.kind
         if kind == DATA:
             data = self.host.read_at(entry.host + within, span)
             if len(data) < span:
-                raise DiskError(f"{self.name}: guest bytes at {offset} lie past the end of the file")
+                raise DiskError(f"{self.name}: guest bytes at {offset + len(data)} lie past the end of the file")
             return data
         if kind == COMPRESSED:
-            return self.read_packed(block, entry.host)[within : within + span]
+            return self._unpack(entry.host, offset, span)
         if kind == HOLE:
             return self._below(offset, span)
         if kind == ZERO:
             return bytes(span)
+        if kind == ELSEWHERE:
+            raise self._not_followed(offset)
         raise DiskError(f"{self.name}: the table entry of guest bytes at {offset} does not hold")
+
+    def _unpack(self, host: int, offset: int, span: int) -> Unpacked:
+        """A range of what one compressed entry holds. The last one that was not read whole is kept."""
+        within = offset % self.packed_size
+        if span == self.packed_size:
+            return self.read_packed(offset // self.block_size, host)
+        start, data = self._unpacked
+        if start != offset - within:
+            start = offset - within
+            data = self.read_packed(start // self.block_size, host)
+            self._unpacked = (start, data)
+        return memoryview(data)[within : within + span]
 
     def _below(self, offset: int, span: int) -> bytes:
         if self.backing is not None:
             data = self.backing.read_at(offset, span)
             return data if len(data) == span else data + bytes(span - len(data))
         if self.referenced:
-            raise NotFollowedError(f"{self.name}: guest bytes at {offset} lie in a file it refers to (see --follow)")
+            raise self._not_followed(offset)
         return bytes(span)
+
+    def _not_followed(self, offset: int) -> NotFollowedError:
+        return NotFollowedError(f"{self.name}: guest bytes at {offset} lie in a file it refers to (see --follow)")
 
     def extents(self, start: int = 0, length: int | None = None) -> Iterator[Extent]:
         return merged(self._extents(*clip(self.size, start, length)))
@@ -145,9 +188,15 @@ class BlockDisk(Disk):
     def _extents(self, start: int, end: int) -> Iterator[Extent]:
         while start < end:
             first = start // self.block_size
-            last = min((end - 1) // self.block_size + 1, first + _BATCH)
-            upto = min(end, last * self.block_size)
-            yield from self._batch(first, last - first, start, upto)
+            known = self.alike(first)
+            if known is not None and known[1] > 0:
+                (kind, host), count = known
+                upto = min(end, (first + count) * self.block_size)
+                yield from self._extent(kind, host, start, upto)
+            else:
+                after = min((end - 1) // self.block_size + 1, first + _BATCH)
+                upto = min(end, after * self.block_size)
+                yield from self._batch(first, after - first, start, upto)
             start = upto
 
     def _batch(self, first: int, count: int, start: int, end: int) -> Iterator[Extent]:
@@ -159,14 +208,14 @@ class BlockDisk(Disk):
             | ((hosts[1:] == NOWHERE) & (hosts[:-1] == NOWHERE))
             | (kinds[1:] == COMPRESSED)
         )
-        begins = np.concatenate(([0], np.flatnonzero(~lies_on) + 1, [count]))
-        for begin, after in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
-            low = max(start, (first + begin) * self.block_size)
-            high = min(end, (first + after) * self.block_size)
-            host = int(hosts[begin])
-            if host != NOWHERE:
-                host += low - (first + begin) * self.block_size
-            yield from self._extent(int(kinds[begin]), host, low, high)
+        begins = np.concatenate(([0], np.flatnonzero(~lies_on) + 1))
+        bounds = (np.append(begins, count) + first).tolist()
+        runs = zip(kinds[begins].tolist(), hosts[begins].tolist(), bounds[:-1], bounds[1:], strict=True)
+        for kind, host, begin, after in runs:
+            low = max(start, begin * self.block_size)
+            high = min(end, after * self.block_size)
+            place = host if host == NOWHERE else host + low - begin * self.block_size
+            yield from self._extent(kind, place, low, high)
 
     def _extent(self, kind: int, host: int, low: int, high: int) -> Iterator[Extent]:
         if kind == HOLE and self.backing is not None:
@@ -174,8 +223,8 @@ class BlockDisk(Disk):
         elif kind == HOLE and self.referenced:
             yield Extent(low, high - low, "reference")
         else:
-            place = host if host != NOWHERE and kind != COMPRESSED else None
-            yield Extent(low, high - low, _KINDS[kind], place)
+            place = host if host != NOWHERE and kind not in _PLACELESS else None
+            yield Extent(low, high - low, _KINDS[kind], place, 0, self.file if place is not None else None)
 
 
 def below(backing: Source, low: int, high: int) -> Iterator[Extent]:
