@@ -89,7 +89,8 @@ def data_after(facts: CompressedFacts, limits: Limits) -> Iterator[Finding]:
     """Bytes follow the end of the compressed data.
 
     What it checks: the file ends where its last stream, frame or archive ends. Zeros (padding of tapes and
-    block devices) are a note, as is the size word that Linux puts behind lz4's legacy blocks.
+    block devices) are a note, as is the size word that Linux puts behind lz4's legacy blocks; in xz zeros are
+    padding of its own, in fours, and others are not.
 
     Why it matters: decoders ignore or refuse such bytes; they can hide a second file (a polyglot).
 
@@ -100,7 +101,7 @@ def data_after(facts: CompressedFacts, limits: Limits) -> Iterator[Finding]:
     if facts.wrapper != "zip" and content is not None and content.trailing:
         count, zeros = content.trailing, content.trailing_zeros
     if count:
-        harmless = zeros or (facts.method == "lz4-legacy" and count == 4)
+        harmless = (zeros and facts.wrapper != "xz") or (facts.method == "lz4-legacy" and count == 4)
         what = "zeros" if zeros else "bytes"
         yield data_after.at(
             f"{count} {what} follow the compressed data",

@@ -107,6 +107,9 @@ def _directory(view: View) -> Directory | None:
         return None
     end = view.parse(lay.END, at)
     comment = view.peek(at + lay.END.size, end.comment_length)
+    if len(comment) < end.comment_length:
+        message = f"the zip comment has {end.comment_length} bytes, the file {len(comment)} of them"
+        view.problem("zip comment", message, kind="truncated", offset=at + lay.END.size, length=end.comment_length)
     suffix = max(0, view.size - at - lay.END.size - end.comment_length)
     size, offset, entries, before = end.size, end.offset, end.entries, at
     if at >= lay.LOCATOR.size and view.peek(at - lay.LOCATOR.size, 4) == lay.LOCATOR_MAGIC:
