@@ -60,6 +60,7 @@ VHD = Entry(
     kind="format",
     signatures=(Signature(b"conectix"), Signature(b"conectix", -512), Signature(b"conectix", -511)),
     reader="imgtool.formats.vhd.reader:read",
+    disk="imgtool.formats.vhd.disk:open_disk",
     checks="imgtool.formats.vhd.checks:RULES",
     rank=20,
     qemu="vpc",

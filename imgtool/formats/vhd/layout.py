@@ -22,6 +22,7 @@ LOCATORS = 8
 
 VERSION = 0x00010000
 NO_OFFSET = 0xFFFFFFFFFFFFFFFF
+UNUSED_BLOCK = 0xFFFFFFFF  #: the entry of a block that is not allocated
 NO_OFFSET_32 = 0xFFFFFFFF  #: what the specification's text says; every program sets all 64 bits
 
 DISK_FIXED = 2
