@@ -101,6 +101,9 @@ class Limits(NamedTuple):
     vhdx_item: int = 1024 * 1024  #: bytes of one metadata item
     vhdx_locator_entries: int = 256  #: keys read of a parent locator
     vhdx_locator_strings: int = 64 * 1024  #: bytes of all keys and values of a parent locator
+    vhdx_log: int = 256 * 1024 * 1024  #: bytes of a log that is replayed
+    vhdx_log_work: int = 1024 * 1024 * 1024  #: bytes of log entries whose checksums are computed, torn ones included
+    vhdx_log_patches: int = 32_768  #: changes that a log holds: 128 MiB of data
     vhdx_named: int = 16  #: faulty regions or items of one kind that get a finding each
 
     # iso (ECMA-119, ECMA-167, El Torito)
