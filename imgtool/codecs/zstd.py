@@ -94,13 +94,18 @@ def zstd(feed: Feed, limits: Limits) -> Iterator[bytes]:
     """Frames, one after the other; skippable ones are passed over."""
     first = True
     while first or feed.peek(4) == MAGIC or is_skippable(feed.peek(4)):
-        if is_skippable(feed.peek(4)):
-            head = feed.exactly(8, "skippable frame")
-            feed.skip(int.from_bytes(head[4:], "little"), "skippable frame")
-            yield b""
-        else:
-            yield from _frame(feed, limits)
+        yield from zstd_frame(feed, limits)
         first = False
+
+
+def zstd_frame(feed: Feed, limits: Limits) -> Iterator[bytes]:
+    """The next frame alone, or past a skippable one."""
+    if is_skippable(feed.peek(4)):
+        head = feed.exactly(8, "skippable frame")
+        feed.skip(int.from_bytes(head[4:], "little"), "skippable frame")
+        yield b""
+    else:
+        yield from _frame(feed, limits)
 
 
 def _frame(feed: Feed, limits: Limits) -> Iterator[bytes]:
