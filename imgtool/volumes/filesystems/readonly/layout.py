@@ -194,6 +194,7 @@ TAG_LOGICAL = 6
 TAG_TERMINATING = 8
 ANCHOR_SECTOR = 256
 VOLUME_SET_ID_AT, LOGICAL_ID_AT, ID_SIZE = 72, 84, 128
+DOMAIN_REVISION_AT = 240  #: UDF revision in the suffix of a logical volume's domain identifier
 UDF_BLOCK_SIZES = (2048, 512, 4096, 1024)
 
 

@@ -42,13 +42,14 @@ class _Found(NamedTuple):
     set_id: bytes
     logical_id: bytes
     block_size: int
+    revision: int
     partition_end: int
 
 
 def read_udf(view: View, limits: Limits) -> FileSystemFacts | None:
     """UDF by its anchor and volume descriptors; None where there is no recognition sequence with NSR."""
-    version = _recognised(view)
-    if version is None:
+    recognised = _recognised(view)
+    if recognised is None:
         return None
     for block in lay.UDF_BLOCK_SIZES:
         try:
@@ -64,9 +65,9 @@ def read_udf(view: View, limits: Limits) -> FileSystemFacts | None:
                 label=_dstring(known.logical_id),
                 uuid=udf_uuid(known.set_id),
                 block_size=known.block_size or block,
-                version=version,
+                version=f"{known.revision >> 8:x}.{known.revision & 0xFF:02x}" if known.revision else recognised,
             )
-    return found(view, "udf", version=version)
+    return found(view, "udf", version=recognised)
 
 
 def _recognised(view: View) -> str | None:
@@ -83,7 +84,7 @@ def _recognised(view: View) -> str | None:
 
 def _descriptors(view: View, anchor: lay.Anchor, block: int, limits: Limits) -> _Found:
     set_id = logical_id = b""
-    block_size = end = 0
+    block_size = revision = end = 0
     for number in range(min(anchor.main_length // block, limits.udf_descriptors)):
         try:
             raw = view.read((anchor.main_location + number) * block, 512, "udf volume descriptor")
@@ -96,12 +97,13 @@ def _descriptors(view: View, anchor: lay.Anchor, block: int, limits: Limits) -> 
         elif tag == lay.TAG_LOGICAL:
             logical_id = raw[lay.LOGICAL_ID_AT : lay.LOGICAL_ID_AT + lay.ID_SIZE]
             block_size = int.from_bytes(raw[212:216], "little")
+            revision = int.from_bytes(raw[lay.DOMAIN_REVISION_AT : lay.DOMAIN_REVISION_AT + 2], "little")
         elif tag == lay.TAG_PARTITION:
             start, length = int.from_bytes(raw[188:192], "little"), int.from_bytes(raw[192:196], "little")
             end = max(end, (start + length) * block)
         elif tag in (0, lay.TAG_TERMINATING):
             break
-    return _Found(set_id, logical_id, block_size, end)
+    return _Found(set_id, logical_id, block_size, revision, end)
 
 
 def _dstring(raw: bytes) -> str:
