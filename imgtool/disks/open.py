@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from imgtool.detect.match import resolve
@@ -23,6 +23,9 @@ Opener = Callable[[Source, Facts, Limits, tuple[Linked, ...], str | None], Disk]
 
 #: References whose target is read as bytes, not as an image of its own.
 _BYTES = frozenset({"data-file", "extent"})
+
+#: References that hold guest bytes; others (a change tracking file) are not needed to read a disk.
+_NEEDED = _BYTES | {"backing", "parent"}
 
 
 def open_disk(
@@ -90,7 +93,11 @@ def disk_of(
         return _flat(source, reading)
     links = _links(source, facts, limits, allowed) if allowed.folders else ()
     opener: Opener = resolve(entry.disk)
-    return opener(source, facts, limits, links, snapshot)
+    try:
+        return opener(source, facts, limits, links, snapshot)
+    except BaseException:
+        _close(links)
+        raise
 
 
 def _flat(source: Source, reading: Reading) -> Disk:
@@ -107,6 +114,8 @@ def _links(source: Source, facts: Facts, limits: Limits, allowed: Permission) ->
     found: list[Linked] = []
     refused: InputError | None = None
     for reference in facts.references:
+        if reference.kind not in _NEEDED:
+            continue
         if reference.kind in ("parent", "backing") and any(link.reference.kind == reference.kind for link in found):
             continue
         try:
@@ -141,6 +150,6 @@ def _target_reading(reference: Reference, target: Source, limits: Limits) -> Rea
     return read_as(named, target, limits) if named is not None else recognise(target, limits).primary
 
 
-def _close(links: list[Linked]) -> None:
+def _close(links: Iterable[Linked]) -> None:
     for link in links:
         link.disk.close()

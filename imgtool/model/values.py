@@ -34,7 +34,9 @@ class Facet(NamedTuple):
     broken: bool = False
 
 
-ReferenceKind = Literal["backing", "data-file", "extent", "parent", "change-tracking", "descriptor", "href"]
+ReferenceKind = Literal[
+    "backing", "data-file", "extent", "parent", "change-tracking", "sidecar", "descriptor", "href"
+]
 
 
 class Reference(NamedTuple):

@@ -129,7 +129,7 @@ def _others(parsed: Descriptor) -> list[Reference]:
     if native:
         found.append(Reference("parent", native, "vmdk"))
     sidecars = parsed.value("ddb.sidecars")
-    found += [Reference("data-file", name) for name in (sidecars or "").split(";") if name]
+    found += [Reference("sidecar", name) for name in (sidecars or "").split(";") if name]
     return found
 
 
