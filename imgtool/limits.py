@@ -102,7 +102,7 @@ class Limits(NamedTuple):
     vhdx_locator_entries: int = 256  #: keys read of a parent locator
     vhdx_locator_strings: int = 64 * 1024  #: bytes of all keys and values of a parent locator
     vhdx_log: int = 256 * 1024 * 1024  #: bytes of a log that is replayed
-    vhdx_log_work: int = 1024 * 1024 * 1024  #: bytes of log entries whose checksums are computed, torn ones included
+    vhdx_log_work: int = 512 * 1024 * 1024  #: bytes of log entries whose checksums are computed, torn ones included
     vhdx_log_patches: int = 32_768  #: changes that a log holds: 128 MiB of data
     vhdx_named: int = 16  #: faulty regions or items of one kind that get a finding each
 
@@ -140,6 +140,8 @@ class Limits(NamedTuple):
     vmdk_grain: int = 0x200000  #: sectors of a grain: 1 GiB
     vmdk_directory: int = 32 * 1024 * 1024  #: entries of a grain directory
     vmdk_sectors: int = 1 << 54  #: sectors of an extent: the bytes fit 63 bits
+    vmdk_tables: int = 64  #: grain tables of an extent that are kept
+    vmdk_packed: int = 16 * 1024 * 1024  #: bytes of a compressed grain, inflated
 
     # vdi, qed, qcow, parallels, luks
     virtual_size: int = (1 << 63) - 1  #: bytes of a virtual disk: what a signed 64-bit offset reaches
