@@ -32,7 +32,6 @@ HEAVY = frozenset(
         "numpy",
         "rich",
         "sqlalchemy",
-        "xml",
         "zlib",
         "zstandard",
     }
@@ -231,8 +230,8 @@ def rooms(names: set[str], room: str) -> set[str]:
 
 
 def heavies(names: set[str]) -> set[str]:
-    """Heavy modules among those loaded that construct has not loaded itself."""
-    return {name.partition(".")[0] for name in names - unavoidable()} & HEAVY
+    """Heavy modules among those loaded that construct has not loaded itself; XML counts as one."""
+    return {name.partition(".")[0] for name in names - unavoidable()} & (HEAVY | {"xml"})
 
 
 def test_importing_imgtool_loads_nothing() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import imgtool
+from imgtool.disks import recognise
 from imgtool.errors import EXIT_INPUT, EXIT_USAGE, FAILURES
 from imgtool.findings.core import Finding, rule
 from imgtool.formats import FORMATS, QCOW2
-from imgtool.disks import recognise
 from imgtool.inspection import conductor
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.facts import Facts
