@@ -31,6 +31,7 @@ QCOW2 = Entry(
         Signature(b"QFI\xfb", probe="imgtool.formats.qcow2.probe:not_version_1"),
     ),
     reader="imgtool.formats.qcow2.reader:read",
+    disk="imgtool.formats.qcow2.disk:open_disk",
     checks="imgtool.formats.qcow2.checks:RULES",
     rank=10,
     qemu="qcow2",

@@ -18,6 +18,9 @@ HEADER_SIGNATURE = b"head"
 REGION_SIGNATURE = b"regi"
 METADATA_SIGNATURE = b"metadata"
 LOG_SIGNATURE = b"loge"
+ZERO_SIGNATURE = b"zero"
+DATA_SIGNATURE = b"desc"
+SECTOR_SIGNATURE = b"data"
 
 HEADERS_AT = (64 * KIB, 128 * KIB)
 HEADER_SIZE = 4 * KIB  #: the checksum is over this much
@@ -66,6 +69,18 @@ MIN_BLOCK = 1 * MIB
 MAX_BLOCK = 256 * MIB
 SECTOR_SIZES = (512, 4096)
 CHUNK_SECTORS = 1 << 23  #: sectors that one sector bitmap block describes
+
+BAT_ENTRY = 8  #: bytes of an entry of the BAT
+BAT_STATE = 0x7
+BAT_RESERVED = 0xFFFF8
+BAT_OFFSET = 0xFFFFFFFFFFF00000  #: an offset in whole MiB, in its place: bytes as they are
+PAYLOAD_NOT_PRESENT = 0
+PAYLOAD_UNDEFINED = 1
+PAYLOAD_ZERO = 2
+PAYLOAD_UNMAPPED = 3
+PAYLOAD_FULLY_PRESENT = 6
+PAYLOAD_PARTIALLY_PRESENT = 7
+BITMAP_PRESENT = 6
 
 
 def named(names: dict[str, str]) -> Meaning:
@@ -321,4 +336,53 @@ LOG_ENTRY_HEADER = Layout(
         "last_file_offset" / Int64ul,
     ),
     meanings={"log_guid": guid_text},
+)
+
+
+class LogDescriptor(NamedTuple):
+    """A descriptor of a log entry: `zero` clears `zero_length` bytes, `desc` replaces 4 KiB, at `file_offset`.
+
+    Of a zero descriptor `zero_length` is what the specification calls ZeroLength and `trailing_bytes` is
+    reserved; of a data descriptor they are the first 8 and the last 4 bytes of the 4 KiB (LeadingBytes,
+    TrailingBytes), which lie here because the data sector keeps its marks in their place.
+    """
+
+    signature: bytes
+    trailing_bytes: bytes
+    leading_bytes: bytes
+    file_offset: int
+    sequence_number: int
+
+    @property
+    def zero_length(self) -> int:
+        """Bytes that a zero descriptor clears."""
+        return int.from_bytes(self.leading_bytes, "little")
+
+
+LOG_DESCRIPTOR = Layout(
+    "log descriptor",
+    LogDescriptor,
+    Struct(
+        "signature" / Bytes(4),
+        "trailing_bytes" / Bytes(4),
+        "leading_bytes" / Bytes(8),
+        "file_offset" / Int64ul,
+        "sequence_number" / Int64ul,
+    ),
+)
+
+
+class LogSector(NamedTuple):
+    """A data sector of a log entry, 4 KiB: what of the data is not in its descriptor."""
+
+    signature: bytes
+    sequence_high: int
+    data: bytes
+    sequence_low: int
+
+
+LOG_SECTOR = Layout(
+    "log data sector",
+    LogSector,
+    Struct("signature" / Bytes(4), "sequence_high" / Int32ul, "data" / Bytes(4084), "sequence_low" / Int32ul),
 )
