@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import InputError
 from imgtool.model.values import Extent
 from imgtool.sources.base import Source
-from imgtool.sources.blocks import HOLE, NOWHERE, ZERO, BlockDisk, Entry, Unpacked
+from imgtool.sources.blocks import DATA, HOLE, NOWHERE, ZERO, BlockDisk, Entry, Unpacked
 from imgtool.sources.disk import DiskError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PARTIAL = 5  #: the block's own sectors lie at `host`, its bitmap says which they are
 
@@ -61,6 +65,15 @@ class SectorDisk(BlockDisk):
         `host` is what the entry says; `first` is a multiple of 4096, `count` at most that. Raises DiskError,
         InputError where the bitmap cannot be read.
         """
+
+    def thinned(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`kinds` of neighbouring blocks, for `entries`: where more of them are partial than the file has room for,
+        entries share places, and their bitmaps could be looked at without end: they are told as data then."""
+        import numpy as np
+
+        if int(np.count_nonzero(kinds == PARTIAL)) * self.block_size > self.host.size + self.block_size:
+            kinds[kinds == PARTIAL] = DATA
+        return kinds
 
     def _bytes(self, block: int, entry: Entry, within: int, offset: int, span: int) -> Unpacked:
         if entry.kind != PARTIAL:

@@ -142,7 +142,7 @@ class BlockedDisk(SectorDisk):
         unused = places == UNUSED_BLOCK
         kinds[:known][unused] = HOLE
         hosts[:known][unused] = NOWHERE
-        return kinds, hosts
+        return self.thinned(kinds), hosts
 
     def bits(self, block: int, host: int, first: int, count: int) -> int:
         return self._bitmap(host - self._bitmap_size + first // 8, count)
