@@ -48,13 +48,18 @@ def identity(source: FileSource) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _as_path(reference: Reference) -> str:
+    """The name as a path of this system: parents of VHD and VHDX are named as Windows does (`.\\base.vhd`)."""
+    return reference.value.replace("\\", "/") if reference.kind == "parent" else reference.value
+
+
 def open_link(reference: Reference, image_path: str, allowed: Permission, most: int) -> FileSource:
     """The file that `reference` of the image at `image_path` names, opened for reading.
 
     Raises RefusedLinkError where it may not be followed (`most`: links in a chain), InputError where it cannot
     be read.
     """
-    name = reference.value
+    name = _as_path(reference)
     if allowed.depth >= most:
         raise RefusedLinkError(f"{image_path}: more than {most} files in its chain")
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
