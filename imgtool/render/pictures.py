@@ -7,9 +7,9 @@ each run of data lies in the file (up) against where the guest sees it (right): 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from io import BytesIO
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from imgtool.model.values import Extent
 from imgtool.render.escape import terminal

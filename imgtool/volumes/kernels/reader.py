@@ -94,9 +94,12 @@ def _x86(view: View) -> KernelFacts:
 
 
 def _x86_end(head: lay.SetupHeader, setup_size: int) -> int:
-    """Where the protected-mode code ends: before protocol 2.04 only 16 bits of its size are sure."""
+    """Where the protected-mode code ends at the least: its size is told in whole paragraphs of 16 bytes.
+
+    Before protocol 2.04 only 16 bits of it are sure.
+    """
     paragraphs = head.syssize if head.version >= 0x0204 else head.syssize & 0xFFFF
-    return setup_size + paragraphs * 16
+    return setup_size + max(0, paragraphs * 16 - 15)
 
 
 def packed(view: View, at: int) -> str:
