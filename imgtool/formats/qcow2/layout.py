@@ -67,6 +67,17 @@ BITMAP_FLAGS = {0: "in-use", 1: "auto", 2: "extra-data-compatible"}
 BITMAP_TYPES = {1: "dirty-tracking"}
 
 
+#: Entries of the L1 and L2 tables (sections "L1/L2 table entry", "Extended L2 Entries").
+OFLAG_COPIED = 1 << 63
+OFLAG_COMPRESSED = 1 << 62
+OFLAG_ZERO = 1 << 0
+TABLE_OFFSET_MASK = 0x00FFFFFFFFFFFE00
+L1_RESERVED = 0x7F000000000001FF
+L2_RESERVED = 0x3F000000000001FE
+SUBCLUSTERS = 32
+SUBCLUSTER_MASK = 0xFFFFFFFF
+
+
 class HeaderV2(NamedTuple):
     """The first 72 bytes: all that a version 2 header has."""
 
