@@ -211,7 +211,17 @@ def cut(image: Path) -> None:
     os.truncate(image, 800)
 
 
-@pytest.mark.parametrize(("change", "what"), [(grow, "size"), (cut, "size"), (touch, "modification time")])
+def replace(image: Path) -> None:
+    """Another file, of the same bytes, in its place."""
+    other = image.with_name("other")
+    other.write_bytes(image.read_bytes())
+    os.rename(other, image)
+
+
+CHANGES = [(grow, "size"), (cut, "size"), (touch, "modification time"), (replace, "inode")]
+
+
+@pytest.mark.parametrize(("change", "what"), CHANGES)
 @pytest.mark.parametrize("checksums", [(), ("sha256",)])
 def test_a_change_while_reading_is_found(image: Path, change: Any, what: str, checksums: tuple[str, ...]) -> None:
     """IMG006 when the file is another one at the end, digests asked for or not."""
@@ -222,8 +232,9 @@ def test_a_change_while_reading_is_found(image: Path, change: Any, what: str, ch
 
 
 def test_no_change_no_finding(image: Path) -> None:
-    """Reading alone does not change a file."""
+    """Reading alone does not change a file; nor does removing its name."""
     assert "IMG006" not in codes(imgtool.inspect(image))
+    assert "IMG006" not in codes(imgtool.inspect(image, on_facts=lambda report: image.unlink()))
 
 
 def test_facts_come_before_digests(image: Path) -> None:

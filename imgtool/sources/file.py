@@ -86,11 +86,20 @@ class FileSource(Source):
             position = end
 
     def changed(self) -> str | None:
-        """What differs from when the file was opened ("size", "modification time"); None when nothing does."""
+        """What differs from when the file was opened ("size", "modification time"); None when nothing does.
+
+        "inode" where another file lies at the path now; that none does any more is no change of what was read.
+        """
         now, then = _identity(os.fstat(self.fd)), _identity(self._status)
         if now.size != then.size:
             return "size"
-        return "modification time" if now.mtime_ns != then.mtime_ns else None
+        if now.mtime_ns != then.mtime_ns:
+            return "modification time"
+        try:
+            there = _identity(os.stat(self.name))
+        except (OSError, ValueError):
+            return None
+        return "inode" if (there.device, there.inode) != (then.device, then.inode) else None
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1

@@ -235,7 +235,7 @@ def nested_too_deep(subject: Subject, limits: Limits) -> Iterator[Finding]:
 def changed_while_read(what: str | None, limits: Limits) -> Iterator[Finding]:
     """The file changed while it was read.
 
-    What it checks: size and modification time are the same before and after.
+    What it checks: size, modification time and inode are the same before and after.
 
     Why it matters: the report and the checksum may describe a file that never existed as a whole.
 
