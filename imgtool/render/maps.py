@@ -92,7 +92,8 @@ def extent_line(extent: Extent) -> str:
 def qemu_json(extents: Iterable[Extent]) -> Iterator[str]:
     """The pieces of one line: the array that `qemu-img map --output=json` prints.
 
-    zero: reads as zeros; data: bytes are stored; present: not left to nothing or to a file that was not followed.
+    zero: reads as zeros; data: bytes are stored; present: not left to nothing or to a file that was not followed
+    (a hole of a raw file has its place in it, so it is present).
     """
     import json
 
@@ -103,7 +104,7 @@ def qemu_json(extents: Iterable[Extent]) -> Iterator[str]:
             "start": extent.start,
             "length": extent.length,
             "depth": extent.depth,
-            "present": extent.kind not in ("hole", "reference"),
+            "present": extent.kind not in ("hole", "reference") or extent.host_offset is not None,
             "zero": extent.kind in ("zero", "hole"),
             "data": extent.kind in ("data", "compressed"),
         }
