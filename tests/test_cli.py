@@ -78,9 +78,9 @@ def test_inspect_text_is_for_people(folder: Path) -> None:
     digest = hashlib.sha256(fixture("qcow2/plain.qcow2")).hexdigest()
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "disk.img"
-    assert "  format            qcow2 (bare)" in lines
-    assert "  virtual size      1 MiB (1048576 bytes)" in lines
-    assert lines[-1] == f"  sha256            {digest}"
+    assert "  format                qcow2 (bare)" in lines
+    assert "  virtual size          1 MiB (1048576 bytes)" in lines
+    assert lines[-1] == f"  sha256                {digest}"
     assert (done.returncode, done.stderr) == (0, b"")
 
 

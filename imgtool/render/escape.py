@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-#: Characters that change how the text around them is laid out: bidirectional controls, line separators.
-_LAYOUT = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-
 
 def terminal(text: str) -> str:
     """`text` safe for a terminal: control, bidirectional and undecodable characters as `\\x1b`, `\\u202e`."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    return "".join(_shown(letter) for letter in text)
+    return "".join(letter if letter.isprintable() else _code(ord(letter)) for letter in text)
 
 
-def _shown(letter: str) -> str:
-    import unicodedata
-
-    code = ord(letter)
+def _code(code: int) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    category = unicodedata.category(letter)
-    if category in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp", "Cf") or letter in _LAYOUT:
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-    return letter
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def checksum_name(name: str) -> tuple[str, str]:

@@ -12,7 +12,10 @@ from imgtool.model.volumes import FileSystem, Partition, Volumes
 from imgtool.render.escape import styled, terminal
 from imgtool.units import human_size
 
-_WIDTH = 18
+_WIDTH = 22
+
+#: Members of one container shown without --verbose.
+_MEMBERS = 16
 
 #: Details shown without --verbose, in this order, where a format has them.
 _TELLING = (
@@ -33,9 +36,6 @@ _TELLING = (
     "adapter_type",
     "encryption",
     "cipher",
-    "backing_file",
-    "backing_format",
-    "data_file",
     "volume_id",
     "uuid",
     "repo_tags",
@@ -49,7 +49,7 @@ def report_text(report: Report, *, colour: bool = False, verbose: bool = False) 
     lines += (_line(name, value) for name, value in _details(report, verbose))
     if report.volumes is not None:
         lines += _volumes(report.volumes)
-    lines += _members(report.members, "  ")
+    lines += _members(report.members, "  ", None if verbose else _MEMBERS)
     lines += findings_text(report.findings, colour=colour)
     for member, path in _with_findings(report.members, ""):
         lines += findings_text(member, colour=colour, inside=path)
@@ -177,8 +177,8 @@ def _filesystem(system: FileSystem) -> str:
     return " ".join(parts)
 
 
-def _members(members: tuple[Report, ...], indent: str) -> Iterator[str]:
-    for member in members:
+def _members(members: tuple[Report, ...], indent: str, most: int | None) -> Iterator[str]:
+    for member in members[:most]:
         size = human_size(member.size) if member.size is not None else "-"
         told = member.format or "-"
         if member.container_format not in (None, "bare"):
@@ -186,7 +186,9 @@ def _members(members: tuple[Report, ...], indent: str) -> Iterator[str]:
         if member.virtual_size is not None and member.virtual_size != member.size:
             told += f", {human_size(member.virtual_size)} virtual"
         yield f"{indent}{'member':<{_WIDTH}}{terminal(member.path)}: {size}, {told}"
-        yield from _members(member.members, indent + "  ")
+        yield from _members(member.members, indent + "  ", most)
+    if most is not None and len(members) > most:
+        yield f"{indent}{'members':<{_WIDTH}}and {len(members) - most} more (see --verbose)"
 
 
 def _with_findings(members: tuple[Report, ...], above: str) -> Iterator[tuple[tuple[Finding, ...], str]]:
