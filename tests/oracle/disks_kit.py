@@ -8,6 +8,7 @@ The same disk as `qemu-img convert -O raw`: all bytes in order, and 1,000 random
 - qemu rounds the size of a raw image up to whole sectors: what lies past the true size is cut off.
 - A format's driver may not tell an offset (vhdx), or say `present` of what is not allocated (vdi, vpc): a test
   names such a key in `ignore`, with its reason. Neighbours that only differed in it are one range then.
+- qemu tells an offset of what is not `present` where its cluster is allocated (qcow2 subclusters): it is dropped.
 - Where guest bytes lie in the file one after the other, holes of the file are holes of the disk here. qemu says so
   of raw files only; for others (a fixed VHD, a flat extent) a test puts "holes" into `ignore`: they are data then.
 """
@@ -221,6 +222,7 @@ def rows(told: list[dict[str, Any]], size: int, ignore: Collection[str] = ()) ->
         if "holes" in ignore and one.get("offset") is not None:
             values["data"] = True
         values["zero"] = one["zero"] and not values["data"]
+        values["offset"] = values["offset"] if values["present"] else None
         values.update({key: None for key in ignore if key in values})
         row = Row(one["start"], length, **values)
         assert row.start == (found[-1].start + found[-1].length if found else 0), f"gap or overlap at {row.start}"

@@ -66,7 +66,7 @@ def standard(word: int, rules: Rules) -> Entry:
         return Entry(BAD, offset or NOWHERE)
     placed = offset or (rules.external and word & lay.OFLAG_COPIED)
     if word & lay.OFLAG_ZERO:
-        return Entry(ZERO, offset if placed else NOWHERE)
+        return Entry(ZERO, offset or NOWHERE)
     if not placed:
         return _HOLE
     return Entry(rules.data_kind if offset < rules.data_end else BAD, offset)
@@ -92,7 +92,7 @@ def extended(word: int, bitmap: int, index: int, rules: Rules) -> Entry:
         return Entry(ZERO, host)
     if allocated >> index & 1:
         return Entry(rules.data_kind if host < rules.data_end else BAD, host)
-    return Entry(HOLE, host)
+    return _HOLE
 
 
 def standard_arrays(words: NDArray[np.uint64], rules: Rules) -> Arrays:
@@ -106,8 +106,7 @@ def standard_arrays(words: NDArray[np.uint64], rules: Rules) -> Arrays:
     kinds[~placed] = HOLE
     kinds[zero] = ZERO
     kinds[bad] = BAD
-    hosts = np.where(placed, offsets, NOWHERE)
-    hosts[bad & (offsets == 0)] = NOWHERE
+    hosts = np.where(placed & ~bad & ~zero, offsets, np.where(offsets == 0, NOWHERE, offsets))
     _pack(kinds, hosts, words, np.zeros(len(words), np.bool_), rules)
     return kinds, hosts
 
@@ -129,7 +128,7 @@ def extended_arrays(words: NDArray[np.uint64], bitmaps: NDArray[np.uint64], rule
     kinds[is_data & (hosts >= rules.data_end)] = BAD
     kinds[is_zero] = ZERO
     kinds[bad] = BAD
-    hosts[~placed] = NOWHERE
+    hosts[~placed[:, None] | (kinds == HOLE)] = NOWHERE
     _pack(kinds, hosts, words, bitmaps != 0, rules)
     return kinds.reshape(-1), hosts.reshape(-1)
 
