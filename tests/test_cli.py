@@ -38,6 +38,9 @@ def folder(tmp_path: Path) -> Path:
     plain = fixture("qcow2/plain.qcow2")
     (tmp_path / "disk.img").write_bytes(plain)
     (tmp_path / "other.img").write_bytes(bytes(4096))
+    (tmp_path / "same.img").write_bytes(bytes(1 << 20))
+    (tmp_path / "snapshots.img").write_bytes(fixture("qcow2/snapshots.qcow2"))
+    (tmp_path / "appliance.ova").write_bytes(fixture("ova/small.ova.gz"))
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.qcow2").write_bytes(plain)
     (tmp_path / "images" / "two.raw").write_bytes(bytes(1024))
@@ -69,7 +72,7 @@ def test_help_has_examples_that_run(verb: str, folder: Path) -> None:
             example, shell=True, cwd=folder, capture_output=True, env={**os.environ, "PATH": path}, check=False
         )
         assert ran.returncode == 0, f"{example}: {ran.stderr.decode()}"
-        assert ran.stdout
+        assert ran.stdout or ">" in example or "--svg" in example or "--quiet" in example
 
 
 def test_inspect_text_is_for_people(folder: Path) -> None:
@@ -352,10 +355,10 @@ def test_ten_thousand_inputs_do_not_grow(folder: Path) -> None:
     """Many small images in one command: memory stays where it was after the first few hundred."""
     names = b"".join(b"images/one.qcow2\0" for _ in range(3000))
     script = (
-        "import resource, sys; from imgtool.cli.main import main\n"
+        "import re, sys; from imgtool.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+        "sys.stderr.write(re.search('VmHWM:\\\\s+(\\\\d+)', open('/proc/self/status').read())[1])"
     )
     peaks = []
     for count in (300, 3000):

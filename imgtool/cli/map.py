@@ -23,7 +23,7 @@ EXAMPLES = (
     "imgtool map --json disk.img",
     "imgtool map --extents disk.img",
     "imgtool map --svg map.svg --png map.png disk.img",
-    "imgtool map --format qcow2 --snapshot before --follow --device snapshots.img",
+    "imgtool map --format qcow2 --snapshot first --follow --device snapshots.img",
     "imgtool map --follow-in images --width 40 disk.img",
     "imgtool map --member disk1.vmdk appliance.ova",
 )

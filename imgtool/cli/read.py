@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = (
     "imgtool read --length 512 disk.img",
     "imgtool read --offset 64K --length 1M disk.img",
-    "imgtool read --format qcow2 --snapshot before --follow --device --length 1K snapshots.img",
+    "imgtool read --format qcow2 --snapshot first --follow --device --length 1K snapshots.img",
     "imgtool read --member disk1.vmdk --length 512 appliance.ova",
     "imgtool read --follow-in images --length 512 disk.img",
 )

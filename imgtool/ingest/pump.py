@@ -93,6 +93,8 @@ class Pump:
         if kind is None:
             for worker in self._workers.values():
                 worker.join()
+        while not self._free.empty():  # slots and their queue hold each other
+            self._free.get()
 
     def slot(self) -> Slot:
         """A free slot; waits for the slowest digest when the whole ring is lent."""
@@ -111,6 +113,8 @@ class Pump:
 
 def digest_source(source: Source, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]:
     """Hex digests of every byte of `source`, by algorithm, in one pass. Raises InputError."""
+    if source.size <= CHUNK:
+        return _digest_small(source, names, progress)
     pump = Pump(names)
     with pump:
         for slot, data in _filled(source, pump):
@@ -118,6 +122,19 @@ def digest_source(source: Source, names: Iterable[str], progress: Progress | Non
             if progress is not None:
                 progress(len(data))
     return pump.hexdigests()
+
+
+def _digest_small(source: Source, names: Iterable[str], progress: Progress | None) -> dict[str, str]:
+    """What fits one buffer needs no ring and no threads."""
+    data = source.read_at(0, source.size)
+    sums = {}
+    for name in names:
+        hashed = digests.new(name)
+        hashed.update(data)
+        sums[name] = hashed.hexdigest()
+    if progress is not None:
+        progress(len(data))
+    return sums
 
 
 def _filled(source: Source, pump: Pump) -> Iterator[tuple[Slot, memoryview]]:
