@@ -17,6 +17,9 @@ CLUSTER_BITS = (9, 16)
 L2_BITS = (6, 13)
 BACKING_NAME_MAX = 1023
 
+#: The bit of an entry of an L2 table that tells a compressed cluster.
+OFLAG_COMPRESSED = 1 << 63
+
 
 class Header(NamedTuple):
     """The header, 48 bytes."""

@@ -23,6 +23,9 @@ CLUSTER_SIZE_MAX = 1 << 26
 TABLE_SIZE_MAX = 16
 BACKING_NAME_MAX = 1023
 
+#: The entry of an L2 table that stands for a cluster of zeros.
+ZERO_CLUSTER = 1
+
 
 class Header(NamedTuple):
     """The header, 64 bytes. `table_size` and `header_size` are in clusters."""

@@ -26,6 +26,10 @@ NORMAL, FIXED, UNDO, DIFF = 1, 2, 3, 4
 IMAGE_TYPES = {NORMAL: "dynamic", FIXED: "static", UNDO: "undo", DIFF: "differencing"}
 IMAGE_FLAGS = {0: "zero-expand"}
 
+#: What the block map says of a block that is not allocated: free, or all zeros.
+BLOCK_FREE = 0xFFFFFFFF
+BLOCK_ZERO = 0xFFFFFFFE
+
 NULL_UUID = bytes(16)
 
 
