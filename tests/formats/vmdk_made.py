@@ -54,7 +54,6 @@ def hosted(
     """A KDMV extent with its grains before its tables. `tail`: sectors that the last compressed grain has."""
     flags = 1 | (4 if zeroed else 0) | (0x10000 if packed else 0) | (0x20000 if packed and marked else 0)
     words = text if text is not None else descriptor("streamOptimized", f'RW {capacity} SPARSE "{path.name}"')
-    common = {"flags": flags, "packed": packed}
     body = bytearray(64 * SECTOR)
     count = -(-capacity // grain)
     entries = [0] * (-(-count // 512) * 512)
@@ -81,10 +80,11 @@ def hosted(
     body += sectors(struct.pack("<QII", 1, 0, 2)) if packed and marked else b""
     directory = len(body) // SECTOR
     body += sectors(struct.pack(f"<{len(places)}I", *places))
-    body[:SECTOR] = header(capacity, grain, AT_END if footer else directory, **common)
+    body[:SECTOR] = header(capacity, grain, AT_END if footer else directory, flags=flags, packed=packed)
     body[SECTOR : SECTOR + len(words)] = words.encode()
     if footer:
-        body += sectors(struct.pack("<QII", 1, 0, 3)) + header(capacity, grain, directory, **common)
+        body += sectors(struct.pack("<QII", 1, 0, 3))
+        body += header(capacity, grain, directory, flags=flags, packed=packed)
     if packed:
         body += bytes(SECTOR)
     path.write_bytes(body)

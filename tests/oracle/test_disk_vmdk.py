@@ -206,20 +206,20 @@ def test_sesparse(capacity: int, first: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["vmfsSparse", "seSparse"])
 def test_deltas_of_esxi(kind: str, tmp_path: Path) -> None:
-    """A flat base, and above it a delta of COWD or seSparse: what the delta has not shows the base."""
+    """A flat base, and above it a delta of two extents: what they have not shows the base at its place."""
     chance = Random(kind)
-    capacity = 32768 * 2
-    raw_disk(tmp_path / "base-flat.vmdk", capacity * 512, chance)
-    (tmp_path / "base.vmdk").write_text(
-        made.descriptor("vmfs", f'RW {capacity} VMFS "base-flat.vmdk"', cid="0badcafe")
-    )
-    if kind == "seSparse":
-        made.sesparse(tmp_path / "top-delta.vmdk", grains(chance, capacity // 8, 4096, 30, "zero"), capacity)
-    else:
-        made.cowd(tmp_path / "top-delta.vmdk", grains(chance, capacity, 512, 30), capacity, 1, 2, b"base.vmdk")
-    line = f'RW {capacity} {kind.upper()} "top-delta.vmdk"'
+    half = 32768 + 8
+    raw_disk(tmp_path / "base-flat.vmdk", half * 1024, chance, dense=True)
+    flat = f'RW {half * 2} VMFS "base-flat.vmdk"'
+    (tmp_path / "base.vmdk").write_text(made.descriptor("vmfs", flat, cid="0badcafe"))
+    for name in ("a", "b"):
+        if kind == "seSparse":
+            made.sesparse(tmp_path / f"{name}.vmdk", grains(chance, half // 8, 4096, 30, "zero"), half)
+        else:
+            made.cowd(tmp_path / f"{name}.vmdk", grains(chance, half, 512, 30), half, 1, 2, b"base.vmdk")
+    lines = [f'RW {half} {kind.upper()} "{name}.vmdk"' for name in ("a", "b")]
     path = tmp_path / "top.vmdk"
-    path.write_text(made.descriptor(kind, line, parent="badcafe", hint="base.vmdk"))
+    path.write_text(made.descriptor(kind, *lines, parent="badcafe", hint="base.vmdk"))
     check(path, "vmdk", follow=True, ignore=("holes",))
 
 
