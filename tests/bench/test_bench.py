@@ -105,7 +105,7 @@ print(usage.ru_maxrss * 1024, usage.ru_inblock)
 """
 
 
-def _peak_of(*arguments: str, seconds: float = 0) -> tuple[int, int]:
+def peak_of(*arguments: str, seconds: float = 0) -> tuple[int, int]:
     """Peak memory in bytes of the command, and blocks it read from disk; stopped after `seconds`, if any.
 
     A small launcher starts it: a child's peak includes what its parent had when it forked.
@@ -121,8 +121,8 @@ def test_a_sparse_tebibyte(tmp_path: Path) -> None:
     path = tmp_path / "sparse.raw"
     with open(path, "wb") as file:
         file.truncate(1 << 40)
-    headers, _ = _peak_of("inspect", "--no-checksum", str(path))
-    digest, blocks = _peak_of("inspect", str(path), seconds=10)
+    headers, _ = peak_of("inspect", "--no-checksum", str(path))
+    digest, blocks = peak_of("inspect", str(path), seconds=10)
     print(f"sparse-tebibyte: {headers >> 20} MiB, {digest >> 20} MiB with a digest, {blocks} blocks read")
     assert max(headers, digest) < 150 << 20
     assert blocks < 1000
@@ -150,8 +150,8 @@ def test_ten_thousand_images(tmp_path: Path) -> None:
         folder = tmp_path / ("few" if number < 1000 else "more")
         folder.mkdir(exist_ok=True)
         (folder / f"{number}.qcow2").write_bytes(plain)
-    few, _ = _peak_of("inspect", "--no-checksum", "--recursive", str(tmp_path / "few"))
-    many, _ = _peak_of("inspect", "--no-checksum", "--recursive", str(tmp_path))
+    few, _ = peak_of("inspect", "--no-checksum", "--recursive", str(tmp_path / "few"))
+    many, _ = peak_of("inspect", "--no-checksum", "--recursive", str(tmp_path))
     print(f"ten-thousand: {many >> 20} MiB")
     assert many < 150 << 20
     assert many - few < 4 << 20
