@@ -6,6 +6,7 @@ numpy arrays: whole-table extents); everything else (splitting reads, joining ne
 
 from __future__ import annotations
 
+import io
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -130,17 +131,20 @@ class BlockDisk(Disk):
 
     def read_at(self, offset: int, length: int) -> bytes:
         check_range(offset, length)
-        end = min(offset + length, self.size)
-        parts: list[Unpacked] = []
+        start, end = offset, min(offset + length, self.size)
+        whole = io.BytesIO()  # parts are freed at once: joining a list of them costs as much again in page faults
         while offset < end:
             block, within = divmod(offset, self.block_size)
             entry, count = self.run(block, (end - 1) // self.block_size + 1 - block)
             upto = min(end, (block + count) * self.block_size)
             if entry.kind == COMPRESSED:
                 upto = min(end, offset - offset % self.packed_size + self.packed_size)
-            parts.append(self._bytes(block, entry, within, offset, upto - offset))
+            part = self._bytes(block, entry, within, offset, upto - offset)
+            if offset == start and upto == end:
+                return bytes(part)
+            whole.write(part)
             offset = upto
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return whole.getvalue()
 
     def _bytes(self, block: int, entry: Entry, within: int, offset: int, span: int) -> Unpacked:
         kind = entry.kind
