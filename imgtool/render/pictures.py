@@ -18,11 +18,11 @@ from imgtool.units import human_size
 
 WIDTH = 960
 HEIGHT = 720
-COLUMNS = 96  #: cells of the layout, across
+COLUMNS = 92  #: cells of the layout, across
 ROWS = 24  #: and down
 _LEFT = 20
 _INNER = WIDTH - 2 * _LEFT
-_CELL = _INNER / COLUMNS
+_CELL = _INNER // COLUMNS
 
 #: Colours told apart by people who see few of them: strong for bytes, pale for nothing.
 COLOURS = {
@@ -97,10 +97,12 @@ class Drawing:
             x += _INNER / len(KINDS)
         stored = self.file_size if self.allocated is None else self.allocated
         told = f"file {human_size(self.file_size)}, on disk {human_size(stored)}"
-        yield Text(_LEFT, top + 72, f"{told}, {totals.fragments} fragments")
+        yield Text(_LEFT, top + 72, f"{told}, {totals.fragments} fragment{'' if totals.fragments == 1 else 's'}")
 
     def _layout(self, top: float) -> Iterator[Box | Text]:
-        yield Text(_LEFT, top - 8, f"virtual layout, one cell is {human_size(self.cells.step)}")
+        yield Text(
+            _LEFT, top - 8, f"virtual layout: one cell is {human_size(self.cells.step)}, blue wherever there is data"
+        )
         for cell in range(self.cells.count):
             row, column = divmod(cell, COLUMNS)
             colour = COLOURS[self.cells.kind_of(cell)]
