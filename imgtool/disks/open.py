@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from imgtool.detect.match import resolve
-from imgtool.disks.links import Permission, open_link, permission
+from imgtool.disks.links import Permission, RefusedLinkError, open_link, permission
 from imgtool.disks.recognise import Reading, entry_named, read_as, recognise
-from imgtool.errors import InputError, UnsupportedError
+from imgtool.errors import InputError, UnsupportedError, UsageError
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.facts import Facts
 from imgtool.model.values import Reference
@@ -121,7 +121,8 @@ def _links(source: Source, facts: Facts, limits: Limits, allowed: Permission) ->
         try:
             found.append(_link(reference, source, limits, allowed))
         except InputError as error:
-            refused = refused or error
+            if refused is None or isinstance(refused, RefusedLinkError):
+                refused = error
             if reference.kind not in ("parent",):
                 _close(found)
                 raise
@@ -146,8 +147,12 @@ def _link(reference: Reference, source: FileSource, limits: Limits, allowed: Per
 
 def _target_reading(reference: Reference, target: Source, limits: Limits) -> Reading:
     """What a backing file or parent is: as the image says, else as it is detected."""
-    named = entry_named(reference.format) if reference.format else None
-    return read_as(named, target, limits) if named is not None else recognise(target, limits).primary
+    if not reference.format:
+        return recognise(target, limits).primary
+    try:
+        return read_as(entry_named(reference.format), target, limits)
+    except UsageError as error:
+        raise DiskError(f"{target.name}: said to be {reference.format!r}: {error}") from error
 
 
 def _close(links: Iterable[Linked]) -> None:

@@ -205,3 +205,9 @@ def test_there_are_no_snapshots() -> None:
     """Asking for one is a usage error."""
     with pytest.raises(UsageError):
         disks.open_disk(io.BytesIO(fixture("vhd/windows.vhd")), snapshot="first")
+
+
+def test_a_parent_of_another_format(tmp_path: Path) -> None:
+    """What the child names is no VHD at all: an error of the input, not of the call."""
+    with pytest.raises(DiskError, match="said to be 'vhd'"):
+        disks.open_disk(chain(tmp_path, bytes(1 << 20)), follow=True)
