@@ -244,15 +244,18 @@ def test_importing_imgtool_loads_nothing() -> None:
     "call", ["imgtool.inspect(path, ())", "imgtool.inspect(path, (), structures=True).to_dict()"]
 )
 def test_inspecting_a_qcow2_loads_qcow2(call: str) -> None:
-    """One format's folder and raw's; no container, no volume reader, nothing heavy, no command line."""
+    """One format's folder and raw's; no container, no volume reader, nothing heavy, no command line.
+
+    Its disk is opened to look inside: that needs to know how clusters are inflated, and loads no library for it.
+    """
     path = FIXTURES / "qcow2" / "plain.qcow2"
     names = loaded(f"import imgtool\npath = {str(path)!r}\n{call}")
     assert heavies(names) == set()
     assert rooms(names, "formats") <= {"qcow2", "raw"}
     assert rooms(names, "containers") <= {"member"}
     assert rooms(names, "volumes") <= {"survey"}
-    assert rooms(names, "codecs") == set()
-    assert not {"typer", "click", "subprocess", "imgtool.cli", "imgtool.ingest.pump"} & names
+    assert rooms(names, "codecs") <= {"block", "feed"}
+    assert not {"deflate", "typer", "click", "subprocess", "imgtool.cli", "imgtool.ingest.pump"} & names
 
 
 def test_inspecting_a_qcow2_with_a_digest_loads_hashlib_only() -> None:

@@ -8,7 +8,6 @@ References: RFC 1950, RFC 1951, RFC 8878.
 from __future__ import annotations
 
 from imgtool.codecs.feed import CodecError, Feed
-from imgtool.codecs.zstd import zstd_frame
 from imgtool.limits import Limits
 from imgtool.sources.memory import BytesSource
 
@@ -63,6 +62,8 @@ def unzstd(data: bytes, most: int, limits: Limits) -> bytes:
 
 
 def _frames(data: bytes, most: int, limits: Limits) -> bytes:
+    from imgtool.codecs.zstd import zstd_frame
+
     parts: list[bytes] = []
     made = 0
     source = BytesSource(data)

@@ -96,14 +96,18 @@ def _survey(
     views: list[View],
     failures: list[Failure],
 ) -> Survey | None:
-    """What lies inside the guest's bytes, where they lie in the file as they are and were asked for."""
-    flat = primary.facts.flat
-    if flat is None or options.depth <= 0:
+    """What lies inside the guest's bytes, where that was asked for and they can be read without a key."""
+    entry, facts, limits = primary.entry, primary.facts, options.limits
+    if options.depth <= 0 or (facts.flat is None and (entry.disk is None or facts.broken or facts.encrypted)):
         return None
-    window = source if flat == (0, source.size) else Window(source, *flat)
-    view = View(window, options.limits)
-    views.append(view)
-    return guarded_survey(view, primary.entry.name, failures)
+
+    def guest() -> Source:
+        if facts.flat is not None:
+            return source if facts.flat == (0, source.size) else Window(source, *facts.flat)
+        disk: Source = resolve(entry.disk or "")(source, facts, limits, (), None)
+        return disk
+
+    return guarded_survey(guest, entry.name, limits, views, failures)
 
 
 def _members(primary: Reading, source: Source, options: Options, level: int, budget: Budget) -> Nested:
@@ -136,7 +140,7 @@ def _facets(
     size: int,
 ) -> tuple[Facet, ...]:
     facets = [Facet(reading.entry.name, reading.offset, reading.facts.broken) for reading in readings]
-    if survey is not None:
+    if survey is not None and primary.facts.flat is not None:
         facets.extend(survey.facets)
     elif primary.facts.flat is not None:
         facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in WHOLE)

@@ -6,14 +6,15 @@ test fails when one appears.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgtool.disks.recognise import Failure
-from imgtool.errors import ImgtoolError
+from imgtool.errors import ImgtoolError, UnsupportedError
 from imgtool.findings.core import Finding, Rule
 from imgtool.limits import Limits
+from imgtool.sources.base import RangeError, Source
 from imgtool.structs.view import Unreadable, View
 
 if TYPE_CHECKING:
@@ -33,14 +34,22 @@ def guarded_rules(
     return found
 
 
-def guarded_survey(view: View, outer: str, failures: list[Failure]) -> Survey | None:
-    """What lies inside raw bytes; `outer` is the format around them. The reader's guard, for volumes."""
+def guarded_survey(
+    guest: Callable[[], Source], outer: str, limits: Limits, views: list[View], failures: list[Failure]
+) -> Survey | None:
+    """What lies inside the guest's bytes that `guest` gives; `outer` is the format around them. The reader's guard,
+    for disks and volumes. What cannot be read is noted in a view that is added to `views`."""
     from imgtool.volumes.survey import survey
 
     try:
-        return survey(view, view.limits, outer)
+        view = View(guest(), limits)
+        views.append(view)
+        return survey(view, limits, outer)
     except Unreadable as error:
-        view.note(error.problem)
+        views[-1].note(error.problem)
+    except (RangeError, UnsupportedError) as error:
+        kind = error.problem if isinstance(error, RangeError) else "not-read"
+        views[-1].problem("guest", str(error).removeprefix(f"{views[-1].source.name}: "), kind=kind)
     except (ImgtoolError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)

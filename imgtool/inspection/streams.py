@@ -38,12 +38,16 @@ class _Planner:
         self._options = options._replace(structures=False, whole=False, planning=True)
         self._examine = examine
         self._replans = 0 if options.planning else options.limits.stream_replans
+        self._step = max(1, min(CHUNK, options.limits.stream_tail // 2))
 
     def take(self, chunk: memoryview) -> None:
-        """See the next bytes; whenever a wanted piece is complete, look what an inspection asks for next."""
-        for start in range(0, len(chunk), CHUNK):
+        """See the next bytes; whenever a wanted piece is complete, look what an inspection asks for next.
+
+        Steps are shorter than the tail, so that what lies close behind a piece is still there.
+        """
+        for start in range(0, len(chunk), self._step):
             full = self.held.full
-            self.held.take(chunk[start : start + CHUNK])
+            self.held.take(chunk[start : start + self._step])
             if self._replans and self.held.full > full:
                 self._replans -= 1
                 self._replan()

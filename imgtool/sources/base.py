@@ -4,7 +4,8 @@ Contract (tests/conformance/test_sources.py runs it against each one):
 - `size` is bytes and does not change.
 - `read_at(offset, length)` returns exactly the bytes that exist in the range: fewer than `length` only
   at the end, none past it. Negative arguments are a ValueError (a bug of the caller).
-- It raises InputError on an I/O error and NotHeldError where a stream has not kept the range.
+- It raises InputError on an I/O error, RangeError where only this range cannot be had (NotHeldError where a stream
+  has not kept it).
 - It may be called from several threads.
 - `data_extents()` yields the (start, length) runs that are not holes, in order; the rest reads as zeros.
 """
@@ -13,15 +14,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from imgtool.errors import InputError
 
+if TYPE_CHECKING:
+    from imgtool.model.values import ProblemKind
 
-class NotHeldError(InputError):
+
+class RangeError(InputError):
+    """A range cannot be read, though others can. `problem`: what a reader calls the structures in it."""
+
+    problem: ProblemKind = "malformed"
+
+
+class NotHeldError(RangeError):
     """The range of a stream was not kept: `offset` and `length` in bytes."""
 
     code = "not-held"
+    problem = "not-read"
 
     def __init__(self, offset: int, length: int) -> None:
         super().__init__(f"bytes {offset}..{offset + length} of the stream were not kept")

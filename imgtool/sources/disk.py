@@ -17,22 +17,23 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from imgtool.errors import InputError, UnsupportedError
+from imgtool.errors import UnsupportedError
 from imgtool.model.facts import Facts
 from imgtool.model.values import Extent, Reference
-from imgtool.sources.base import Source
+from imgtool.sources.base import RangeError, Source
 
 
-class DiskError(InputError):
+class DiskError(RangeError):
     """The guest's bytes cannot be read: a table entry or a compressed cluster does not hold."""
 
     code = "unreadable-data"
 
 
-class NotFollowedError(InputError):
+class NotFollowedError(RangeError):
     """The guest's bytes lie in a file that the image names, and following was not allowed."""
 
     code = "reference-not-followed"
+    problem = "not-read"
 
 
 class EncryptedError(UnsupportedError):

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from imgtool.limits import Limits
 from imgtool.model.values import Problem, ProblemKind, Structure
-from imgtool.sources.base import NotHeldError, Source
+from imgtool.sources.base import NotHeldError, RangeError, Source
 from imgtool.sources.memory import Window
 from imgtool.structs.layout import Layout, LayoutError
 
@@ -88,15 +88,12 @@ class View:
     def peek(self, offset: int, length: int) -> bytes:
         """The bytes of the range that exist: fewer than `length` at the end, none outside.
 
-        Raises Unreadable for a range over the read cap, or one that a stream has not kept.
+        Raises Unreadable for a range over the read cap, or one that cannot be had (RangeError).
         """
         if offset < 0 or length <= 0 or offset >= self.size:
             return b""
         self._cap("bytes", offset, length)
-        try:
-            return self.source.read_at(offset, length)
-        except NotHeldError:
-            raise self._not_held("bytes", offset, length) from None
+        return self._fetch(offset, length, "bytes")
 
     def read(self, offset: int, length: int, what: str) -> bytes:
         """Exactly `length` bytes. Raises Unreadable when they are not all there."""
@@ -145,15 +142,17 @@ class View:
     def _fetch(self, offset: int, length: int, what: str) -> bytes:
         try:
             return self.source.read_at(offset, length)
-        except NotHeldError:
-            raise self._not_held(what, offset, length) from None
+        except RangeError as error:
+            raise self._unreadable(error, what, offset, length) from None
 
     def _cap(self, what: str, offset: int, length: int) -> None:
         if length > self.limits.read:
             message = f"{what}: {length} bytes are over the read cap of {self.limits.read}"
             raise Unreadable(Problem("cap", what, message, self.base + offset, length))
 
-    def _not_held(self, what: str, offset: int, length: int) -> Unreadable:
+    def _unreadable(self, error: RangeError, what: str, offset: int, length: int) -> Unreadable:
         start = self.base + offset
-        message = f"{what}: bytes {start}..{start + length} of the stream were not kept"
-        return Unreadable(Problem("not-read", what, message, start, length))
+        why = str(error).removeprefix(f"{self.source.name}: ")
+        if isinstance(error, NotHeldError):
+            why = f"bytes {start}..{start + length} of the stream were not kept"
+        return Unreadable(Problem(error.problem, what, f"{what}: {why}", start, length))

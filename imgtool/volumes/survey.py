@@ -29,6 +29,10 @@ class Survey(NamedTuple):
     facts: tuple[tuple[Entry, Facts], ...]
 
 
+#: What there is where head and tail are zeros: every mark that is known lies in one of them.
+NOTHING = Survey(Volumes((), (), None), (), ())
+
+
 class _Tables(NamedTuple):
     """The tables that were read, and those whose mark is there and that could not be."""
 
@@ -38,10 +42,12 @@ class _Tables(NamedTuple):
 
 def survey(view: View, limits: Limits, outer: str) -> Survey:
     """Everything inside the bytes of `view`; `outer` names the format around them ("raw", "iso", "vhd")."""
+    windows = Windows(view.peek(0, limits.head), _tail(view, limits), view.size)
+    if _zeros(windows.head) and _zeros(windows.tail):
+        return NOTHING
     from imgtool.volumes.boot import boot_of
     from imgtool.volumes.place import read_place
 
-    windows = Windows(view.peek(0, limits.head), _tail(view, limits), view.size)
     tables = _tables(view, windows, limits, outer)
     places = _Places(view, limits)
     known = tuple(places.attach(facts) for facts in tables.facts)
@@ -62,6 +68,10 @@ def survey(view: View, limits: Limits, outer: str) -> Survey:
     pairs: list[tuple[Entry, Facts]] = [(_ENTRIES[facts.format], facts) for facts in known]
     pairs += [(located.entry, located.facts) for located in (*outside, *inside)]
     return Survey(volumes, tuple(facets), tuple(pairs))
+
+
+def _zeros(window: bytes) -> bool:
+    return bool(window) and window == bytes(len(window))
 
 
 def _tail(view: View, limits: Limits) -> bytes:

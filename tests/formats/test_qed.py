@@ -40,7 +40,7 @@ def test_unknown_bits_are_named_by_number() -> None:
     assert isinstance(report.details, QedFacts)
     assert report.details.features == ("unknown-40",)
     assert report.details.compat_features == ("unknown-1",)
-    assert codes(report) == {"QCW063", "QCW560"}
+    assert codes(report) == {"IMG007", "QCW063", "QCW560"}
 
 
 @pytest.mark.parametrize("size", [4, 63, 64, 4095, 4096, 12287, 12288])

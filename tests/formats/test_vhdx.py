@@ -209,11 +209,13 @@ def test_state_of_the_log() -> None:
 
 
 def test_a_log_that_begins_elsewhere() -> None:
-    """The log is a ring: no entry need begin at its start."""
-    report = report_of(disk(items(64 * MIB, 2 * MIB), log=LOG))
+    """The log is a ring: no entry need begin at its start. Without any the guest's bytes cannot be told."""
+    data = disk(items(64 * MIB, 2 * MIB), log=LOG)
+    report = report_of(data, depth=0)
     assert report.details.dirty
     assert report.details.log_entry is None
     assert faults(report) == {"VHX007"}
+    assert faults(report_of(data)) == {"VHX007", "IMG003"}
 
 
 def test_hostile_region_table() -> None:
