@@ -147,6 +147,14 @@ def test_parent_that_changed(remembered: str, tmp_path: Path) -> None:
         assert kinds(disk)[0] == (0, GRAIN, "reference")
 
 
+def test_parent_without_a_content_id(tmp_path: Path) -> None:
+    """A sparse file without a descriptor has no content ID to compare: it is not taken for the parent."""
+    path = delta(tmp_path, "1a2b3c4d")
+    patched(tmp_path / "base.vmdk", 512, bytes(20 * 512))
+    with pytest.raises(DiskError, match="is None: the parent was changed"):
+        open_disk(path, follow=True)
+
+
 def test_parent_without_a_name(tmp_path: Path) -> None:
     """A content ID of a parent that nothing names: what the delta has not is not known to be zeros."""
     with open_disk(delta(tmp_path, "1a2b3c4d", None), follow=True) as disk:

@@ -27,6 +27,7 @@ from imgtool.units import SECTOR
 
 _NO_PARENT = 0xFFFFFFFF
 _SPARSE = {"sparse": hosted_disk, "cowd": cowd_disk, "sesparse": sesparse_disk}
+_NO_DESCRIPTOR = frozenset({"cowd", "sesparse"})
 _FLAT_TYPES = frozenset({"FLAT", "VMFS"})
 _SPARSE_TYPES = frozenset({"SPARSE", "VMFSSPARSE", "SESPARSE"})
 
@@ -68,7 +69,7 @@ def _parent(source: Source, facts: VmdkFacts, links: tuple[Linked, ...]) -> _Par
         named = any(reference.kind == "parent" and reference.value for reference in facts.references)
         return _Parent(None, named or remembered not in (None, _NO_PARENT))
     below = linked.facts
-    if isinstance(below, VmdkFacts) and below.parsed is not None and facts.parsed is not None:
+    if isinstance(below, VmdkFacts) and facts.kind not in _NO_DESCRIPTOR and below.kind not in _NO_DESCRIPTOR:
         told = content_number(below.cid)
         if told is None or told != remembered:
             raise DiskError(

@@ -6,11 +6,10 @@ References: VMware "Virtual Disk Format 5.0", section "Hosted Sparse Extents"; Q
 
 from __future__ import annotations
 
-import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgtool.limits import Limits
 from imgtool.model.values import Extent
@@ -71,7 +70,7 @@ class GrainDisk(BlockDisk):
         """The byte where the table of a directory's entry begins, ABSENT or WRONG."""
 
     @abstractmethod
-    def places(self, values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def places(self, values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int64]:
         """`place` of many."""
 
     @abstractmethod
@@ -79,7 +78,7 @@ class GrainDisk(BlockDisk):
         """What a table's entry says of its grain."""
 
     @abstractmethod
-    def grains(self, values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def grains(self, values: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """`grain` of many."""
 
     def entry(self, block: int) -> Entry:
@@ -125,11 +124,11 @@ class GrainDisk(BlockDisk):
         found[: len(places)] = places
         return found
 
-    def _numbers(self, raw: bytes) -> NDArray[np.uint64]:
+    def _numbers(self, raw: bytes) -> NDArray[np.unsignedinteger[Any]]:
         import numpy as np
 
         whole = len(raw) // self.width * self.width
-        return np.frombuffer(raw[:whole], f"<u{self.width}").astype(np.uint64)
+        return np.frombuffer(raw[:whole], f"<u{self.width}")
 
     def entries(self, first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         import numpy as np
@@ -137,16 +136,19 @@ class GrainDisk(BlockDisk):
         low, skipped = divmod(first, self.table_entries)
         high = (first + count - 1) // self.table_entries + 1
         places = self.table_places(low, high - low)
-        raw = np.zeros((high - low, self.table_entries), np.uint64)
+        raw = np.zeros((high - low) * self.table_entries, f"<u{self.width}")
         for begin, after in _runs(places, self.table_bytes):
-            start = int(places[begin])
-            data = self.host.read_at(start, (after - begin) * self.table_bytes)
-            values = self._numbers(data)
-            raw[begin:after].reshape(-1)[: len(values)] = values
-        kinds, hosts = self.grains(raw.reshape(-1))
-        wrong = np.repeat(places == WRONG, self.table_entries)
-        kinds[wrong], hosts[wrong] = BAD, NOWHERE
-        return kinds[skipped : skipped + count], hosts[skipped : skipped + count]
+            values = self._numbers(self.host.read_at(int(places[begin]), (after - begin) * self.table_bytes))
+            raw[begin * self.table_entries :][: len(values)] = values
+        raw = raw[skipped : skipped + count]
+        if raw.any():
+            kinds, hosts = self.grains(raw)
+        else:
+            kinds, hosts = np.full(count, HOLE, np.uint8), np.full(count, NOWHERE, np.int64)
+        if places.min() == WRONG:
+            wrong = np.repeat(places == WRONG, self.table_entries)[skipped : skipped + count]
+            kinds[wrong], hosts[wrong] = BAD, NOWHERE
+        return kinds, hosts
 
     def _extents(self, start: int, end: int) -> Iterator[Extent]:
         """Tables that are not there are one run each, however many grains they would have."""
@@ -161,17 +163,23 @@ class GrainDisk(BlockDisk):
             yield from self._extent(BAD, NOWHERE, low, end)
 
     def _some_tables(self, first: int, after: int, start: int, end: int) -> Iterator[Extent]:
+        """Extents of the range as far as these tables map it: long runs without a table at once, else by grains."""
         import numpy as np
 
         span = self.block_size * self.table_entries
         state = np.sign(self.table_places(first, after - first))
-        begins = [0, *(np.flatnonzero(state[1:] != state[:-1]) + 1).tolist(), after - first]
-        for begin, behind in itertools.pairwise(begins):
-            low, high = max(start, (first + begin) * span), min(end, (first + behind) * span)
-            if state[begin] > 0:
-                yield from self._some_grains(low, high)
+        begins = np.concatenate(([0], np.flatnonzero(state[1:] != state[:-1]) + 1))
+        lengths = np.diff(begins, append=after - first)
+        vacant = (state[begins] <= 0) & (lengths * self.table_entries >= _GRAINS_BATCH // 8)
+        bounds = vacant | np.concatenate(([True], vacant[:-1]))
+        places = (begins[bounds] + first).tolist()
+        for begin, behind, alone in zip(places, [*places[1:], after], vacant[bounds].tolist(), strict=True):
+            low, high = max(start, begin * span), min(end, behind * span)
+            if alone:
+                kind = HOLE if state[begin - first] == ABSENT else BAD
+                yield from self._extent(kind, NOWHERE, low, high)
             else:
-                yield from self._extent(HOLE if state[begin] == ABSENT else BAD, NOWHERE, low, high)
+                yield from self._some_grains(low, high)
 
     def _some_grains(self, start: int, end: int) -> Iterator[Extent]:
         while start < end:

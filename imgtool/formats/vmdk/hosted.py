@@ -10,7 +10,7 @@ Extents", "ESXi Host Sparse Extents".
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgtool.codecs.block import inflate_zlib
 from imgtool.codecs.feed import CodecError
@@ -44,7 +44,7 @@ class PlainGrains(GrainDisk):
     def place(self, value: int) -> int:
         return value * SECTOR
 
-    def places(self, values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def places(self, values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int64]:
         import numpy as np
 
         return values.astype(np.int64) * SECTOR
@@ -56,7 +56,7 @@ class PlainGrains(GrainDisk):
             return _ZERO_ENTRY
         return Entry(self.kind, value * SECTOR)
 
-    def grains(self, values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def grains(self, values: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         import numpy as np
 
         kinds = np.full(len(values), self.kind, np.uint8)

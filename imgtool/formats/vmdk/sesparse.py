@@ -5,7 +5,7 @@ Reference: QEMU block/vmdk.c; no document describes it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgtool.formats.vmdk import layout as lay
 from imgtool.formats.vmdk.facts import VmdkFacts
@@ -52,7 +52,7 @@ class SeSparseGrains(GrainDisk):
             return WRONG
         return self.tables_at + (value & 0xFFFFFFFF) * _TABLE or WRONG
 
-    def places(self, values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def places(self, values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int64]:
         import numpy as np
 
         places = (values & np.uint64(0xFFFFFFFF)).astype(np.int64) * _TABLE + self.tables_at
@@ -72,7 +72,7 @@ class SeSparseGrains(GrainDisk):
             return BAD_ENTRY
         return Entry(DATA, self.grains_at + number * _GRAIN)
 
-    def grains(self, values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def grains(self, values: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         import numpy as np
 
         kind = values >> np.uint64(60)
