@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import IO
 
+from imgtool.disks.open import open_disk
 from imgtool.disks.stream import Run, over_pieces, runs
 from imgtool.ingest.pump import Progress
+from imgtool.limits import DEFAULT, Limits
 from imgtool.model.comparison import Comparison, Difference
 from imgtool.model.values import Extent
 from imgtool.sources.disk import Disk, clip
@@ -52,6 +56,32 @@ def _zeros_to(disk: Disk, low: int, high: int) -> Iterator[Run]:
 def _full(disk: Disk, offset: int, length: int) -> bytes:
     data = disk.read_at(offset, length)
     return data if len(data) == length else data + bytes(length - len(data))
+
+
+def compare(
+    first: str | os.PathLike[str] | IO[bytes],
+    second: str | os.PathLike[str] | IO[bytes],
+    *,
+    format: str | None = None,
+    other_format: str | None = None,
+    ignore_size: bool = False,
+    limit: int = 10_000,
+    follow: bool | str | os.PathLike[str] = False,
+    device: bool = False,
+    limits: Limits = DEFAULT,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Whether two images show a guest the same bytes, whatever their formats, and where they do not.
+
+    `format`, `other_format`: what they are; detected when not given. `ignore_size`: sizes may differ where the longer
+    one ends in zeros. `limit`: differing ranges to list. `follow`, `device`: as for `open_disk`, for both. `progress`
+    is told the bytes that went by. Raises what `open_disk` and reading raise.
+    """
+    with (
+        open_disk(first, format=format, follow=follow, device=device, limits=limits) as one,
+        open_disk(second, format=other_format, follow=follow, device=device, limits=limits) as two,
+    ):
+        return compare_disks(one, two, ignore_size=ignore_size, limit=limit, progress=progress)
 
 
 def compare_disks(

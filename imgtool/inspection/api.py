@@ -67,17 +67,32 @@ def inspect(
 
 def checksum(
     path_or_fileobj: Input,
-    algorithms: Iterable[str] = ("sha256",),
+    algorithms: Iterable[str] | None = None,
     *,
+    content: bool = False,
+    format: str | None = None,
+    follow: bool | str | os.PathLike[str] = False,
     device: bool = False,
+    limits: Limits = DEFAULT,
     progress: Progress | None = None,
 ) -> dict[str, str]:
-    """Hex digests of all bytes of a file (or stream), by algorithm, in one pass.
+    """Hex digests of all bytes of a file (or stream), by algorithm, in one pass; sha256 when none is named.
+
+    `content`: of what a guest sees instead, equal for the same disk in any format; `blocks` is a fast tree hash then,
+    and what is computed when no algorithm is named. `format`, `follow` are as for `open_disk` and go with it.
 
     Raises UsageError for an unknown algorithm, InputError when the input cannot be read.
     """
     _known_kind(path_or_fileobj)
-    names = tuple(algorithm(name) for name in algorithms)
+    if content:
+        from imgtool.disks.digest import BLOCKS, content_digests
+        from imgtool.disks.open import open_disk
+
+        with open_disk(path_or_fileobj, format=format, follow=follow, device=device, limits=limits) as disk:
+            return content_digests(disk, (BLOCKS,) if algorithms is None else algorithms, progress)
+    if format is not None or follow is not False:
+        raise UsageError("`format` and `follow` are for digests of the content")
+    names = tuple(algorithm(name) for name in (("sha256",) if algorithms is None else algorithms))
     if not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj):
         from imgtool.ingest.pump import Pump, digest_stream
 
