@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.kit import fixture, need, qemu_create, run
@@ -96,6 +97,7 @@ def test_compare_lists_every_difference(pair: Path) -> None:
     told = json.loads(differ.stdout)
     assert differ.returncode == 1
     assert told["schema"] == "imgtool.compare/1"
+    jsonschema.validate(told, json.loads(call("schema", "compare").stdout))
     assert told["differences"] == [{"start": 0, "length": 512}, {"start": 2 << 20, "length": 1024}]
     assert (told["identical"], told["ranges"], told["differing"]) == (False, 2, 1536)
     text = call("compare", "--limit", "1", "two.raw", "one.qcow2", cwd=pair).stdout.decode()

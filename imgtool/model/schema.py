@@ -8,31 +8,51 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
+from imgtool.model.comparison import SCHEMA as COMPARE
+from imgtool.model.comparison import Comparison
 from imgtool.model.facts import Facts
-from imgtool.model.report import SCHEMA, Report
+from imgtool.model.report import SCHEMA as REPORT
+from imgtool.model.report import Report
 
 _PLAIN = {int: "integer", str: "string", bool: "boolean", float: "number", bytes: "string"}
 
 
 def report_schema() -> dict[str, object]:
     """The schema of imgtool.report/1 (JSON Schema 2020-12)."""
+    return _schema_of(Report, REPORT, "One input, inspected.", optional=frozenset({"structures"}))
+
+
+def compare_schema() -> dict[str, object]:
+    """The schema of imgtool.compare/1 (JSON Schema 2020-12)."""
+    names: dict[str, object] = {"a": {"type": "string"}, "b": {"type": "string"}}
+    return _schema_of(Comparison, COMPARE, "Two disks, compared.", more=names)
+
+
+SCHEMAS = {"report": report_schema, "compare": compare_schema}
+
+
+def _schema_of(
+    kind: type,
+    name: str,
+    description: str,
+    *,
+    more: Mapping[str, object] | None = None,
+    optional: frozenset[str] = frozenset(),
+) -> dict[str, object]:
+    """The schema of a top-level object: `more` are fields beside the value's own, `optional` may be absent."""
     definitions: dict[str, object] = {}
-    body = _object(Report, definitions)
-    properties = typing.cast("dict[str, object]", body["properties"])
-    optional = {"structures"}
+    body = _object(kind, definitions)
+    properties = {**(more or {}), **typing.cast("dict[str, object]", body["properties"])}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA,
-        "title": SCHEMA,
-        "description": "One input, inspected. Sizes and offsets in bytes. Fields may be added within /1.",
+        "$id": name,
+        "title": name,
         **body,
-        "properties": {"schema": {"const": SCHEMA}, **properties},
-        "required": ["schema", *(name for name in properties if name not in optional)],
+        "description": f"{description} Sizes and offsets in bytes. Fields may be added within /1.",
+        "properties": {"schema": {"const": name}, **properties},
+        "required": ["schema", *(field for field in properties if field not in optional)],
         "$defs": definitions,
     }
-
-
-SCHEMAS = {"report": report_schema}
 
 
 def _object(kind: type, definitions: dict[str, object]) -> dict[str, object]:
