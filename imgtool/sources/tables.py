@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 Order = Literal["little", "big"]
 
-#: A word of a second level that holds in no format, whose offsets are multiples of 512: it stands where a table
-#: cannot be read.
-BAD_WORD = 2
-
 #: Bytes of one piece of a second level, and how many pieces are kept: 2 MiB at most.
 PIECE = 16 * 1024
 KEPT = 128
@@ -136,7 +132,7 @@ class TwoLevelDisk(BlockDisk):
 
     @abstractmethod
     def meaning(self, word: int) -> Entry:
-        """What a number of the second level says of its block. Plain Python. BAD for BAD_WORD."""
+        """What a number of the second level says of its block. Plain Python."""
 
     @abstractmethod
     def meanings(self, words: NDArray[np.uint64]) -> Arrays:
@@ -182,20 +178,22 @@ class TwoLevelDisk(BlockDisk):
         level = self._level
         dtype = "<u8" if level.order == "little" else ">u8"
         words = np.zeros(count, np.uint64)
+        unread = np.zeros(count, np.bool_)
         low, high = first // level.per_table, (first + count - 1) // level.per_table + 1
         pointers = self._pointers(low, high - low)
         for number in np.flatnonzero(pointers).tolist():
             start = max(first, (low + number) * level.per_table)
             end = min(first + count, (low + number + 1) * level.per_table)
-            place = words[start - first : end - first]
-            place[:] = BAD_WORD
-            pointer = int(pointers[number])
-            if pointer == BAD_TABLE:
-                continue
-            data = self.host.read_at(pointer + start % level.per_table * 8, (end - start) * 8)
-            held = len(data) // 8
-            place[:held] = np.frombuffer(data, dtype, held)
-        return self.meanings(words)
+            held, pointer = 0, int(pointers[number])
+            if pointer != BAD_TABLE:
+                data = self.host.read_at(pointer + start % level.per_table * 8, (end - start) * 8)
+                held = len(data) // 8
+                words[start - first : start - first + held] = np.frombuffer(data, dtype, held)
+            unread[start - first + held : end - first] = True
+        kinds, hosts = self.meanings(words)
+        kinds[unread] = BAD
+        hosts[unread] = NOWHERE
+        return kinds, hosts
 
     def _load(self, offset: int) -> array[int]:
         data = self.host.read_at(offset, self._piece_size)
