@@ -26,6 +26,8 @@ class Limits(NamedTuple):
 
     # disks
     chain_depth: int = 32  #: backing files or parents below one image
+    siblings: int = 256  #: files of a folder that are looked into for a parent that is named by UUID …
+    sibling_names: int = 16_384  #: … and names of the folder that are read
 
     # streams
     stream_head: int = 16 * 1024 * 1024  #: head of a stream that is kept

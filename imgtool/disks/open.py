@@ -9,6 +9,7 @@ from typing import IO
 from imgtool.detect.match import resolve
 from imgtool.disks.links import Permission, RefusedLinkError, open_link, permission
 from imgtool.disks.recognise import Reading, entry_named, read_as, recognise
+from imgtool.disks.siblings import by_uuid, open_by_uuid
 from imgtool.errors import InputError, UnsupportedError, UsageError
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.facts import Facts
@@ -133,12 +134,16 @@ def _links(source: Source, facts: Facts, limits: Limits, allowed: Permission) ->
 
 
 def _link(reference: Reference, source: FileSource, limits: Limits, allowed: Permission) -> Linked:
-    target = open_link(reference, source.name, allowed.below(source), limits.chain_depth)
+    below = allowed.below(source)
+    if by_uuid(reference):
+        target = open_by_uuid(reference, source.name, below, limits)
+    else:
+        target = open_link(reference, source.name, below, limits.chain_depth)
     try:
         if reference.kind in _BYTES:
             return Linked(reference, target)
         reading = _target_reading(reference, target, limits)
-        disk = disk_of(target, limits, format=reading.entry.name, allowed=allowed.below(source))
+        disk = disk_of(target, limits, format=reading.entry.name, allowed=below)
         return Linked(reference, disk, reading.facts)
     except BaseException:
         target.close()
