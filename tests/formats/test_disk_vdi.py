@@ -136,6 +136,13 @@ def test_a_chain_too_deep(tmp_path: Path) -> None:
         disks.open_disk(chain(tmp_path), follow=True, limits=DEFAULT._replace(chain_depth=1))
 
 
+@pytest.mark.parametrize("cap", [{"siblings": 0}, {"sibling_names": 0}])
+def test_no_endless_search(tmp_path: Path, cap: dict[str, int]) -> None:
+    """Only so many names of a folder are read, and only so many files looked into."""
+    with pytest.raises(NotFoundError):
+        disks.open_disk(chain(tmp_path), follow=True, limits=DEFAULT._replace(**cap))
+
+
 def test_extra_bytes() -> None:
     """They come before each block's own."""
     disk = opened(image([of(b"a"), FREE, of(b"b"), of(b"c")], extra=512))
