@@ -65,6 +65,8 @@ def possible(case: Case) -> bool:
         return False
     if packed and case.preallocation != "off":
         return False
+    if case.resized == "grown" and case.extended_l2 == "on" and packed and case.backing != "none":
+        return False
     if case.resized == "shrunk" and (case.snapshots == "yes" or case.data_file == "raw"):
         return False
     if case.resized != "no" and case.compat == "0.10" and (case.snapshots == "yes" or case.backing != "none"):

@@ -214,7 +214,8 @@ class Qcow2Disk(BlockDisk):
             count += 1
         if part + count < self._parts:
             return entry, min(most, count)
-        step = self._rules.cluster_size if entry.host != NOWHERE else 0
+        placed = entry.host != NOWHERE or word & lay.TABLE_OFFSET_MASK
+        step = self._rules.cluster_size if placed else 0
         whole = _UNIFORM[entry.kind]
         after = at + 2
         while count < most and after + 1 < len(words) and words[after] == word + step and words[after + 1] == whole:
@@ -233,8 +234,10 @@ class Qcow2Disk(BlockDisk):
         if table >= self._tables.l1.size:
             return Entry(self._tables.l1.beyond, NOWHERE), self.size // self.block_size + 1 - block
         kind, count = self._tables.settled(table)
-        blocks = count * per_table - within
-        return (Entry(kind, NOWHERE), blocks) if blocks >= _LONG else None
+        entry, blocks = Entry(kind, NOWHERE), count * per_table - within
+        if count == 0 and self._parts > 1:  # clusters whose subclusters are all alike cost no array of them
+            entry, blocks = self.run(block, self.size // self.block_size + 1 - block)
+        return (entry, blocks) if blocks >= _LONG else None
 
     def entries(self, first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         low = first // self._parts
