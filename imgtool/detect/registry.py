@@ -22,7 +22,11 @@ class Signature(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One row of a registry. `rank`: of several matches the lowest is what the report calls the file."""
+    """One row of a registry. `rank`: of several matches the lowest is what the report calls the file.
+
+    Places as "module:name": `reader` (view, limits) → Facts; `checks` its RULES over those; `disk` opens the guest's
+    disk; `tables` (source, facts, limits) → TableFacts walks all tables, `table_checks` are the RULES over those.
+    """
 
     name: str
     title: str
@@ -37,6 +41,8 @@ class Entry(NamedTuple):
     aliases: tuple[str, ...] = ()
     abilities: tuple[str, ...] = ("detect", "read", "check")
     disk: str | None = None
+    tables: str | None = None
+    table_checks: str | None = None
 
 
 class Windows(NamedTuple):

@@ -1,28 +1,83 @@
-"""The disk of a container's member, in place: nothing is extracted."""
+"""The disk of a container's member, in place: nothing is extracted. What is compressed is decoded as it is read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from imgtool.codecs.decode import Decoding
 from imgtool.containers.member import ContainerFacts, Member
 from imgtool.disks.recognise import Reading
-from imgtool.errors import UnsupportedError, UsageError
+from imgtool.errors import InputError, UnsupportedError, UsageError
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
+from imgtool.sources.memory import Window
+
+
+class Inside(Source):
+    """A member's bytes, which keep their container open: closing them closes it."""
+
+    __slots__ = ("_container", "_inner")
+
+    def __init__(self, inner: Source, container: Source) -> None:
+        self._inner = inner
+        self._container = container
+        self.name = inner.name
+        self.size = inner.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._inner.read_at(offset, length)
+
+    def data_extents(self) -> Iterator[tuple[int, int]]:
+        return self._inner.data_extents()
+
+    def close(self) -> None:
+        self._inner.close()
+        self._container.close()
 
 
 def member_source(source: Source, reading: Reading, name: str | None, limits: Limits) -> Source:
-    """The bytes of the disk member called `name`, or of the only one, as a Source.
+    """The bytes of the disk member called `name`, or of the only one, as a Source that owns `source`.
 
-    Raises UsageError where the name means none or not just one, UnsupportedError where there is no disk.
+    Raises UsageError where the name means none or not just one, UnsupportedError where there is no disk, DiskError
+    where it is compressed and does not decode.
     """
-    facts = reading.facts
-    members = facts.members if isinstance(facts, ContainerFacts) else ()
-    disks = [member for member in members if member.role in ("disk", "content")]
+    disks = _disks(reading)
     if not disks:
         raise UnsupportedError(f"{source.name}: {reading.entry.name} without a disk in it")
-    chosen = _chosen(source, disks, name)
-    if chosen.source is None:
-        raise UnsupportedError(f"{source.name}: {chosen.name} has no bytes in it")
-    return chosen.source()
+    return Inside(_bytes(source, _chosen(source, disks, name), limits), source)
+
+
+def disk_members(source: Source, reading: Reading, limits: Limits) -> Iterator[tuple[str, Source]]:
+    """Every disk member of a container with its name; those whose bytes cannot be decoded are left out."""
+    for disk in _disks(reading):
+        try:
+            yield disk.name, _bytes(source, disk, limits)
+        except InputError:
+            continue
+
+
+def _disks(reading: Reading) -> list[Member]:
+    members = reading.facts.members if isinstance(reading.facts, ContainerFacts) else ()
+    return [member for member in members if member.role in ("disk", "content")]
+
+
+def _bytes(source: Source, member: Member, limits: Limits) -> Source:
+    if member.source is not None:
+        return member.source()
+    decoding = member.stream() if member.stream is not None else None
+    if not isinstance(decoding, Decoding):
+        raise UnsupportedError(f"{source.name}: {member.name} has no bytes in it that can be read")
+    return _decoded(decoding, f"{source.name}: {member.name}", limits)
+
+
+def _decoded(decoding: Decoding, name: str, limits: Limits) -> Source:
+    from imgtool.codecs.seekable import SeekableDecoding
+
+    feed = decoding.feed
+    if decoding.method == "stored":
+        return Window(feed.source, feed.start, feed.left, name)
+    size = decoding.expected.size if decoding.expected is not None else None
+    return SeekableDecoding(decoding, name, limits, size)
 
 
 def _chosen(source: Source, disks: list[Member], name: str | None) -> Member:

@@ -4,8 +4,9 @@ Of the two guards that catch everything this holds the one around a reader. What
 it becomes a Failure, which the inspection turns into a finding that rejects.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from imgtool.containers import CONTAINERS
 from imgtool.detect.match import Index, build_index, matches, resolve
@@ -18,6 +19,8 @@ from imgtool.sources.base import Source
 from imgtool.sources.memory import Peeked
 from imgtool.structs.view import Unreadable, View
 from imgtool.volumes import VOLUMES
+
+T = TypeVar("T")
 
 #: Kinds of entries whose readers are asked for the whole source.
 WHOLE = frozenset({"format", "container", "kernel", "ramdisk"})
@@ -103,22 +106,34 @@ def entry_named(name: str) -> Entry:
     raise UsageError(f"no such format: {name!r} (one of {', '.join(entry.name for entry in FORMATS)})")
 
 
+def guarded(place: str, work: Callable[[], T], failures: list[Failure]) -> T | None:
+    """What `work` gives: the guard around a reader, whose "module:function" is `place`.
+
+    Unreadable and ImgtoolError pass; any other error is a bug of ours and becomes a Failure.
+    """
+    try:
+        return work()
+    except (Unreadable, ImgtoolError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
+        failures.append(Failure(place, f"{type(error).__name__}: {error}"))
+    return None
+
+
 def guarded_read(entry: Entry, view: View, failures: list[Failure]) -> Facts | None:
     """The facts of `entry`'s reader; None when it says that the content is not this format.
 
-    What the reader itself calls unreadable gives broken facts; any other error is a Failure.
+    What the reader itself calls unreadable, and a Failure, give broken facts.
     """
+    before = len(failures)
     try:
-        facts: Facts | None = resolve(entry.reader)(view, view.limits)
+        facts: Facts | None = guarded(entry.reader, lambda: resolve(entry.reader)(view, view.limits), failures)
     except Unreadable as error:
         view.note(error.problem)
-        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
-    except (ImgtoolError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
-        failures.append(Failure(entry.reader, f"{type(error).__name__}: {error}"))
-        return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
-    return facts
+    else:
+        if len(failures) == before:
+            return facts
+    return Facts(format=entry.name, file_size=view.size, broken=True, partial=True, problems=view.problems)
 
 
 def _primary(readings: list[Reading]) -> Reading:

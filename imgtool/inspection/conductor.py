@@ -21,7 +21,7 @@ from imgtool.inspection.subject import NOTHING_NESTED, Nested, Subject
 from imgtool.limits import Limits
 from imgtool.model.facts import Facts
 from imgtool.model.report import Report
-from imgtool.model.values import Facet, Structure
+from imgtool.model.values import Facet, Problem, Structure
 from imgtool.sources.base import Source
 from imgtool.sources.memory import Window
 from imgtool.structs.view import View
@@ -58,7 +58,7 @@ def examine(
         primary,
         facets,
         tuple(reference for reading in readings for reference in reading.facts.references),
-        tuple(dict.fromkeys((*(problem for view in views for problem in view.problems), *nested.problems))),
+        _problems(views, nested),
         tuple(failures),
         nested.too_deep,
     )
@@ -87,6 +87,12 @@ def examine(
         findings=findings,
         structures=_structures(views) if options.structures else (),
     )
+
+
+def _problems(views: list[View], nested: Nested) -> tuple[Problem, ...]:
+    """What could not be read, once each; what lies in a file that was not followed its reference tells."""
+    noted = (problem for view in views for problem in view.problems if problem.kind != "elsewhere")
+    return tuple(dict.fromkeys((*noted, *nested.problems)))
 
 
 def _survey(

@@ -1,4 +1,4 @@
-"""The two guards that catch everything: around a reader, and around a rule.
+"""The guard around a rule, and the reader's guard (disks.recognise) around what lies inside a disk.
 
 What they catch is a bug of ours; it becomes an IMG9xx finding that rejects, and every fuzz and oracle
 test fails when one appears.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from imgtool.disks.recognise import Failure
-from imgtool.errors import ImgtoolError, UnsupportedError
+from imgtool.disks.recognise import Failure, guarded
+from imgtool.errors import UnsupportedError
 from imgtool.findings.core import Finding, Rule
 from imgtool.limits import Limits
 from imgtool.sources.base import RangeError, Source
@@ -41,17 +41,16 @@ def guarded_survey(
     for disks and volumes. What cannot be read is noted in a view that is added to `views`."""
     from imgtool.volumes.survey import survey
 
-    try:
+    def work() -> Survey:
         view = View(guest(), limits)
         views.append(view)
         return survey(view, limits, outer)
+
+    try:
+        return guarded("imgtool.volumes.survey:survey", work, failures)
     except Unreadable as error:
         views[-1].note(error.problem)
     except (RangeError, UnsupportedError) as error:
         kind = error.problem if isinstance(error, RangeError) else "not-read"
         views[-1].problem("guest", str(error).removeprefix(f"{views[-1].source.name}: "), kind=kind)
-    except (ImgtoolError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the guard around a reader (DESIGN.md, rule 4)
-        failures.append(Failure("imgtool.volumes.survey:survey", f"{type(error).__name__}: {error}"))
     return None

@@ -57,7 +57,8 @@ class Embedded(NamedTuple):
     length: int
 
 
-ProblemKind = Literal["truncated", "malformed", "cap", "not-read"]
+#: "elsewhere": it lies in a file that was not followed, which the reference itself tells.
+ProblemKind = Literal["truncated", "malformed", "cap", "not-read", "elsewhere"]
 
 
 class Problem(NamedTuple):

@@ -33,7 +33,7 @@ class NotFollowedError(RangeError):
     """The guest's bytes lie in a file that the image names, and following was not allowed."""
 
     code = "reference-not-followed"
-    problem = "not-read"
+    problem = "elsewhere"
 
 
 class EncryptedError(UnsupportedError):

@@ -1,0 +1,74 @@
+"""The deep check: every table of an image, by its format's own walk, judged by its table rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imgtool.detect.match import resolve
+from imgtool.disks.members import disk_members
+from imgtool.disks.recognise import Failure, Reading, guarded, recognise
+from imgtool.findings.core import SEVERITIES, Finding
+from imgtool.inspection.api import Input, open_input
+from imgtool.inspection.checks.general import reader_failed, rule_failed
+from imgtool.inspection.conductor import examine
+from imgtool.inspection.guard import guarded_rules
+from imgtool.inspection.options import Options
+from imgtool.limits import DEFAULT, Limits
+from imgtool.model.report import Report
+from imgtool.model.tables import Check, TableFacts, Totals
+from imgtool.sources.base import Source
+from imgtool.structs.view import Unreadable
+
+
+def check(path_or_fileobj: Input, *, device: bool = False, limits: Limits = DEFAULT) -> Check:
+    """Check every table of an image, and of the disks inside a container: a Check, whatever is in the file.
+
+    Reads tables whole, never repairs. Raises InputError when the input cannot be read at all.
+    """
+    with open_input(path_or_fileobj, device) as source:
+        report = examine(source, source.name, Options(limits))
+        totals, found = check_tables(source, limits)
+    findings = tuple(sorted((*flattened(report, ""), *found), key=lambda one: SEVERITIES.index(one.severity)))
+    clean = not any(finding.severity != "note" for finding in findings)
+    return Check(report.path, report.format, clean, totals, findings)
+
+
+def check_tables(source: Source, limits: Limits, inside: str = "") -> tuple[Totals | None, list[Finding]]:
+    """Totals and findings of all tables of `source`; of a container, the findings of its disks."""
+    recognised = recognise(source, limits)
+    failures: list[Failure] = []
+    totals: Totals | None = None
+    found: list[Finding] = []
+    for reading in recognised.readings:
+        facts = _walk(reading, source, limits, failures)
+        if facts is not None:
+            totals = totals or facts.totals
+            found += guarded_rules(resolve(reading.entry.table_checks or ""), facts, limits, failures)
+    for failure in failures:
+        found += (reader_failed if ":" in failure.where else rule_failed)(failure, limits)
+    found = [finding._replace(member=inside) if inside else finding for finding in found]
+    for name, member in disk_members(source, recognised.primary, limits):
+        _, more = check_tables(member, limits, f"{inside} → {name}" if inside else name)
+        found += more
+    return totals, found
+
+
+def _walk(reading: Reading, source: Source, limits: Limits, failures: list[Failure]) -> TableFacts | None:
+    """The facts of a format's tables; None where it has no walk, or its header does not hold. The reader's guard."""
+    entry, facts = reading.entry, reading.facts
+    if entry.tables is None or facts.broken:
+        return None
+    place = entry.tables
+    try:
+        walked: TableFacts | None = guarded(place, lambda: resolve(place)(source, facts, limits), failures)
+    except Unreadable:
+        return None
+    return walked
+
+
+def flattened(report: Report, inside: str) -> Iterator[Finding]:
+    """The findings of a report and of its members, each with the path of its member."""
+    for finding in report.findings:
+        yield finding._replace(member=inside) if inside else finding
+    for member in report.members:
+        yield from flattened(member, f"{inside} → {member.path}" if inside else member.path)
