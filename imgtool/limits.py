@@ -46,6 +46,10 @@ class Limits(NamedTuple):
     wrapper_index: int = 1024 * 1024  #: bytes of an xz index or a zip directory that are read
     wrapper_records: int = 16_384  #: records of an xz index and entries of a zip directory that are walked
     wrapper_blocks: int = 4096  #: blocks of zstd frames that are walked for their sizes
+    wrapper_mark: int = 4 * 1024 * 1024  #: decoded bytes between places where decoding can begin again …
+    wrapper_marks: int = 512  #: … and how many of them are remembered; deflate takes 40 KiB for each
+    wrapper_kept: int = 32 * 1024 * 1024  #: decoded bytes that are kept of what was read last
+    wrapper_runs: int = 2  #: decoders under way at different places of one wrapper
     wrapper_frames: int = 64  #: streams of an xz file, skippable frames before the first frame that are walked
 
     # qcow2 (QEMU docs/interop/qcow2)

@@ -6,29 +6,52 @@ It knows methods, not containers: what a header says (names, declared sizes) is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from imgtool.codecs import machines
 from imgtool.codecs.feed import CHUNK, PIECE, CodecError, Feed
-from imgtool.codecs.lz4 import lz4
-from imgtool.codecs.zstd import zstd
+from imgtool.codecs.lz4 import lz4, lz4_follows
+from imgtool.codecs.zstd import zstd_follows, zstd_frame
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
 
 Method = Literal["gzip", "deflate", "bzip2", "xz", "lzma", "zstd", "lz4", "stored"]
 
-_DECODERS: dict[Method, Callable[[Feed, Limits], Iterator[bytes]]] = {
-    "gzip": machines.gzip,
-    "deflate": machines.deflate,
-    "bzip2": machines.bzip2,
-    "xz": machines.xz,
-    "lzma": machines.lzma_alone,
-    "zstd": zstd,
-    "lz4": lz4,
-    "stored": machines.stored,
+
+class _Units(NamedTuple):
+    """How one stream, frame or member is decoded, and whether another one follows."""
+
+    one: Callable[[Feed, Limits], Iterator[bytes]]
+    more: Callable[[Feed], bool]
+
+
+def _never(feed: Feed) -> bool:
+    return False
+
+
+_UNITS: dict[Method, _Units] = {
+    "gzip": _Units(machines.gzip, machines.gzip_follows),
+    "deflate": _Units(machines.deflate, _never),
+    "bzip2": _Units(machines.bzip2, machines.bzip2_follows),
+    "xz": _Units(machines.xz, machines.xz_follows),
+    "lzma": _Units(machines.lzma_alone, _never),
+    "zstd": _Units(zstd_frame, zstd_follows),
+    "lz4": _Units(lz4, lz4_follows),
+    "stored": _Units(machines.stored, _never),
 }
 
 _GATHER = CHUNK // 4
+
+
+class Block(NamedTuple):
+    """A part that decodes by itself, as an index tells it: `length` bytes of the source from `position` on, behind
+    `prefix`, make `size` bytes, before which there are `output`."""
+
+    position: int
+    length: int
+    output: int
+    size: int
+    prefix: bytes
 
 
 class Expected:
@@ -51,13 +74,21 @@ class Decoding:
     disk are, so that is no fault). InputError when the source cannot be read.
     """
 
-    def __init__(self, method: Method, feed: Feed, limits: Limits, expected: Expected | None = None) -> None:
+    def __init__(
+        self,
+        method: Method,
+        feed: Feed,
+        limits: Limits,
+        expected: Expected | None = None,
+        blocks: Callable[[], tuple[Block, ...]] | None = None,
+    ) -> None:
         self.method = method
         self.produced = 0
         self.end: int | None = None
+        self.expected = expected
+        self.blocks = blocks
         self._feed = feed
         self._limits = limits
-        self._expected = expected
         self._steps = 0
         self._chunks = self._gathered()
 
@@ -66,6 +97,11 @@ class Decoding:
 
     def __next__(self) -> bytes:
         return next(self._chunks)
+
+    @property
+    def feed(self) -> Feed:
+        """The compressed bytes, as far as they were not handed out."""
+        return self._feed
 
     @property
     def consumed(self) -> int:
@@ -100,11 +136,11 @@ class Decoding:
             yield b"".join(parts)
 
     def _checked(self) -> Iterator[bytes]:
-        expected, crc = self._expected, 0
-        for part in _DECODERS[self.method](self._feed, self._limits):
+        expected, crc = self.expected, 0
+        for part in parts(self.method, self._feed, self._limits):
             self._steps += 1
             self.produced += len(part)
-            self._cap()
+            check_caps(self.method, self._limits, self.produced, self.consumed, self._steps, self._feed.position)
             if part:
                 if expected is not None:
                     crc = _crc32(part, crc)
@@ -117,18 +153,28 @@ class Decoding:
             raise CodecError("malformed", message, self._feed.start)
         self.end = self._feed.position
 
-    def _cap(self) -> None:
-        limits, made, used = self._limits, self.produced, max(1, self.consumed)
-        if made > limits.wrapper_output:
-            raise self._over(f"the output is over the cap of {limits.wrapper_output} bytes")
-        if made > limits.wrapper_ratio_floor and made > used * limits.wrapper_ratio:
-            message = f"{made} bytes came out of {used}, more are not decoded ({limits.wrapper_ratio} to one)"
-            raise CodecError("not-read", f"{self.method}: {message}", self._feed.position)
-        if self._steps > limits.wrapper_steps + (made + used) // 64:
-            raise self._over(f"over {self._steps} frames or blocks hold {made} bytes in all")
 
-    def _over(self, message: str) -> CodecError:
-        return CodecError("cap", f"{self.method}: {message}", self._feed.position)
+def parts(method: Method, feed: Feed, limits: Limits, begins: Callable[[], None] | None = None) -> Iterator[bytes]:
+    """What all streams, frames or members make, one after the other. `begins` is called before each."""
+    one, more = _UNITS[method]
+    first = True
+    while first or more(feed):
+        if begins is not None:
+            begins()
+        yield from one(feed, limits)
+        first = False
+
+
+def check_caps(method: Method, limits: Limits, made: int, used: int, steps: int, position: int) -> None:
+    """Raise CodecError where `made` bytes that came out of `used` in `steps` parts are too many."""
+    used = max(1, used)
+    if made > limits.wrapper_output:
+        raise CodecError("cap", f"{method}: the output is over the cap of {limits.wrapper_output} bytes", position)
+    if made > limits.wrapper_ratio_floor and made > used * limits.wrapper_ratio:
+        message = f"{made} bytes came out of {used}, more are not decoded ({limits.wrapper_ratio} to one)"
+        raise CodecError("not-read", f"{method}: {message}", position)
+    if steps > limits.wrapper_steps + (made + used) // 64:
+        raise CodecError("cap", f"{method}: over {steps} frames or blocks hold {made} bytes in all", position)
 
 
 def _crc32(data: bytes, crc: int) -> int:
@@ -146,10 +192,12 @@ def decode(
     length: int | None = None,
     prefix: bytes = b"",
     expected: Expected | None = None,
+    blocks: Callable[[], tuple[Block, ...]] | None = None,
 ) -> Decoding:
     """The decoded bytes of `length` bytes of `source` from `start` on (all of the rest when None).
 
-    `prefix` is put before them, for wrappers that leave a codec's own header out.
+    `prefix` is put before them, for wrappers that leave a codec's own header out. `blocks` tells of parts that
+    decode by themselves, in order; none where nobody knows.
     """
     end = source.size if length is None else start + length
-    return Decoding(method, Feed(source, start, end, prefix), limits, expected)
+    return Decoding(method, Feed(source, start, end, prefix), limits, expected, blocks)

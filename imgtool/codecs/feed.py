@@ -28,15 +28,22 @@ class CodecError(Exception):
 class Feed:
     """Bytes of `source` from `start` to `end`, in order. `prefix` is handed out before them."""
 
-    __slots__ = ("_at", "_data", "_read", "end", "source", "start")
+    __slots__ = ("_at", "_data", "_read", "end", "prefix", "source", "start")
 
     def __init__(self, source: Source, start: int, end: int, prefix: bytes = b"") -> None:
         self.source = source
         self.start = start
         self.end = min(end, source.size)
+        self.prefix = prefix
         self._read = start
         self._data = prefix
         self._at = 0
+
+    def again(self, position: int | None = None) -> Feed:
+        """The same bytes once more: all of them with their prefix, or those from `position` of the source on."""
+        if position is None:
+            return Feed(self.source, self.start, self.end, self.prefix)
+        return Feed(self.source, position, self.end)
 
     @property
     def position(self) -> int:

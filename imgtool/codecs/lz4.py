@@ -19,21 +19,24 @@ _LEGACY_BOUND = LEGACY_BLOCK + LEGACY_BLOCK // 255 + 16
 
 
 def lz4(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """Frames of either format, one after the other; skippable ones are passed over."""
+    """A frame of either format; a skippable one is passed over."""
     import lz4.frame
 
-    first = True
-    while first or feed.peek(4) in (MAGIC, LEGACY_MAGIC) or is_skippable(feed.peek(4)):
-        mark = feed.peek(4)
-        if mark == LEGACY_MAGIC:
-            yield from _legacy(feed)
-        elif is_skippable(mark):
-            head = feed.exactly(8, "skippable frame")
-            feed.skip(int.from_bytes(head[4:], "little"), "skippable frame")
-            yield b""
-        else:
-            yield from drain(lz4.frame.LZ4FrameDecompressor(), feed, "lz4", RuntimeError, ValueError, EOFError)
-        first = False
+    mark = feed.peek(4)
+    if mark == LEGACY_MAGIC:
+        yield from _legacy(feed)
+    elif is_skippable(mark):
+        head = feed.exactly(8, "skippable frame")
+        feed.skip(int.from_bytes(head[4:], "little"), "skippable frame")
+        yield b""
+    else:
+        yield from drain(lz4.frame.LZ4FrameDecompressor(), feed, "lz4", RuntimeError, ValueError, EOFError)
+
+
+def lz4_follows(feed: Feed) -> bool:
+    """True where another frame begins."""
+    mark = feed.peek(4)
+    return mark in (MAGIC, LEGACY_MAGIC) or is_skippable(mark)
 
 
 def _legacy(feed: Feed) -> Iterator[bytes]:

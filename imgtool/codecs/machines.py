@@ -1,18 +1,21 @@
 """Wrappers that a library decodes by itself: gzip, raw deflate, bzip2, xz, lzma-alone.
 
-Each decoder is a generator of parts of at most `CHUNK` bytes; it yields an empty part for every stream,
-frame or member that begins, so that its caller can count them.
+Each decoder is a generator of parts of at most `CHUNK` bytes of one stream, frame or member; it yields an empty part
+when that begins, so that its caller can count them. Whether another one follows is told by `…_follows`.
 
 References: RFC 1951, RFC 1952, the .xz file format 1.2, LZMA SDK (lzma.txt), bzip2's manual.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imgtool.codecs.feed import CHUNK, CodecError, Feed, skip_zeros, turned
 from imgtool.limits import Limits
+
+if TYPE_CHECKING:
+    from zlib import _Decompress as Inflater
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\0"
@@ -50,13 +53,24 @@ def drain(machine: Machine, feed: Feed, what: str, *kinds: type[Exception]) -> I
     feed.back(machine.unused_data or b"")
 
 
-def inflate(feed: Feed, what: str, wbits: int) -> Iterator[bytes]:
-    """One deflate stream, raw (`wbits` -15) or as a gzip member (31, its checksums are checked)."""
+def inflate(
+    feed: Feed,
+    what: str,
+    wbits: int,
+    machine: Inflater | None = None,
+    watch: Callable[[Inflater], None] | None = None,
+) -> Iterator[bytes]:
+    """One deflate stream, raw (`wbits` -15) or as a gzip member (31, its checksums are checked).
+
+    `machine`: one to go on with, where `feed` begins in the middle. `watch` sees it before every step.
+    """
     import zlib
 
     yield b""
-    machine = zlib.decompressobj(wbits)
+    machine = machine or zlib.decompressobj(wbits)
     while not machine.eof:
+        if watch is not None:
+            watch(machine)
         data = machine.unconsumed_tail or feed.next()
         with turned(what, feed, zlib.error):
             made = machine.decompress(data, CHUNK)
@@ -73,36 +87,62 @@ def deflate(feed: Feed, limits: Limits) -> Iterator[bytes]:
 
 
 def gzip(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """Members of a gzip file, one after the other (RFC 1952, section 2.2)."""
+    """A member of a gzip file (RFC 1952, section 2.2)."""
     yield from inflate(feed, "gzip", 31)
-    while feed.peek(3) == GZIP_MAGIC + b"\x08":
-        yield from inflate(feed, "gzip", 31)
+
+
+def gzip_follows(feed: Feed) -> bool:
+    """True where another member begins."""
+    return feed.peek(3) == GZIP_MAGIC + b"\x08"
 
 
 def bzip2(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """Streams of a bzip2 file, one after the other."""
+    """A stream of a bzip2 file."""
     import bz2
 
-    first = True
-    while first or _bzip2_stream(feed.peek(4)):
-        yield from drain(bz2.BZ2Decompressor(), feed, "bzip2", OSError, ValueError)
-        first = False
+    yield from drain(bz2.BZ2Decompressor(), feed, "bzip2", OSError, ValueError)
 
 
-def _bzip2_stream(mark: bytes) -> bool:
+def bzip2_follows(feed: Feed) -> bool:
+    """True where another stream begins."""
+    mark = feed.peek(4)
     return mark[:3] == BZIP2_MAGIC and b"1" <= mark[3:4] <= b"9"
 
 
 def xz(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """Streams of an .xz file, with padding of zeros in fours between them (section 2.2)."""
+    """A stream of an .xz file, with the padding of zeros in fours behind it (section 2.2)."""
     import lzma
 
-    first = True
-    while first or feed.peek(6) == XZ_MAGIC:
-        machine: Any = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.wrapper_memory + _OVERHEAD)
-        yield from drain(machine, feed, "xz", lzma.LZMAError, EOFError)
-        first = False
-        skip_zeros(feed, 4)
+    machine: Any = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.wrapper_memory + _OVERHEAD)
+    yield from drain(machine, feed, "xz", lzma.LZMAError, EOFError)
+    skip_zeros(feed, 4)
+
+
+def xz_follows(feed: Feed) -> bool:
+    """True where another stream begins."""
+    return feed.peek(6) == XZ_MAGIC
+
+
+def xz_block(feed: Feed, limits: Limits, size: int) -> Iterator[bytes]:
+    """One block of a stream: `feed` gives the stream's header, then the block and no more; `size` bytes come out."""
+    import lzma
+
+    yield b""
+    machine: Any = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.wrapper_memory + _OVERHEAD)
+    made = 0
+    while not machine.eof:
+        hungry = machine.needs_input
+        data = feed.next() if hungry else b""
+        if hungry and not data:
+            break
+        with turned("xz", feed, lzma.LZMAError, EOFError):
+            part = machine.decompress(data, CHUNK)
+        made += len(part)
+        if made > size:
+            break
+        yield part
+    if made != size:
+        raise CodecError("malformed", f"xz: the index gives a block {size} bytes, which it has not", feed.position)
 
 
 def lzma_alone(feed: Feed, limits: Limits) -> Iterator[bytes]:

@@ -90,16 +90,14 @@ def block_header(data: bytes) -> Block:
     return Block(bool(word & 1), word >> 1 & 3, word >> 3)
 
 
-def zstd(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """Frames, one after the other; skippable ones are passed over."""
-    first = True
-    while first or feed.peek(4) == MAGIC or is_skippable(feed.peek(4)):
-        yield from zstd_frame(feed, limits)
-        first = False
+def zstd_follows(feed: Feed) -> bool:
+    """True where another frame begins."""
+    mark = feed.peek(4)
+    return mark == MAGIC or is_skippable(mark)
 
 
 def zstd_frame(feed: Feed, limits: Limits) -> Iterator[bytes]:
-    """The next frame alone, or past a skippable one."""
+    """A frame; a skippable one is passed over."""
     if is_skippable(feed.peek(4)):
         head = feed.exactly(8, "skippable frame")
         feed.skip(int.from_bytes(head[4:], "little"), "skippable frame")

@@ -72,8 +72,10 @@ def disk_of(
     snapshot: str | None = None,
     member: str | None = None,
     allowed: Permission = Permission(),  # noqa: B008 - a frozen value
+    depth: int = 0,
 ) -> Disk:
-    """The guest's disk of a source that is already open; the Disk owns the source then."""
+    """The guest's disk of a source that is already open; the Disk owns the source then. `depth` counts the containers
+    around it."""
     if format is not None:
         reading = read_as(entry_named(format), source, limits)
     else:
@@ -82,7 +84,9 @@ def disk_of(
     if entry.kind == "container":
         from imgtool.disks.members import member_source
 
-        return disk_of(member_source(source, reading, member, limits), limits, snapshot=snapshot)
+        if depth >= limits.depth:
+            raise UnsupportedError(f"{source.name}: containers are nested deeper than {limits.depth}")
+        return disk_of(member_source(source, reading, member, limits), limits, snapshot=snapshot, depth=depth + 1)
     if entry.kind in ("kernel", "ramdisk"):
         raise UnsupportedError(f"{source.name}: a {entry.kind}, not a disk")
     if facts.encrypted:

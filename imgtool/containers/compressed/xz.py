@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from imgtool.codecs.decode import decode
+from imgtool.codecs.decode import Block, decode
 from imgtool.containers.compressed import layout as lay
 from imgtool.containers.compressed.facts import CompressedFacts, Mark, content, window_mark
 from imgtool.limits import Limits
+from imgtool.sources.base import Source
 from imgtool.structs.view import Unreadable, View
 from imgtool.units import ceil_div
 
@@ -27,10 +28,9 @@ class Indexes(NamedTuple):
 
 
 class _Index(NamedTuple):
-    """One stream's index: its content in bytes, its blocks, and where the stream begins."""
+    """One stream's index: the packed and the decoded bytes of each block, and where the stream begins."""
 
-    size: int
-    blocks: int
+    records: tuple[tuple[int, int], ...]
     start: int
 
 
@@ -55,7 +55,9 @@ def xz(view: View, limits: Limits) -> CompressedFacts:
         window=window,
         streams=indexes.streams if indexes else None,
         blocks=indexes.blocks if indexes else None,
-        members=(content(None, declared, 0, lambda: decode("xz", source, limits)),),
+        members=(
+            content(None, declared, 0, lambda: decode("xz", source, limits, blocks=lambda: _blocks(source, limits))),
+        ),
         members_total=1,
         marks=tuple(marks),
     )
@@ -96,19 +98,42 @@ def _header_marks(view: View, head: lay.XzHeader) -> list[Mark]:
 
 
 def _indexes(view: View, marks: list[Mark], limits: Limits) -> Indexes | None:
-    """All streams from the last to the first; None where one of them does not add up."""
-    size = streams = blocks = 0
+    """What all streams say together; None where one of them does not add up."""
+    streams = _streams(view, marks, limits)
+    if not streams:
+        return None
+    sizes = [size for stream in streams for _, size in stream.records]
+    return Indexes(sum(sizes), len(streams), len(sizes))
+
+
+def _streams(view: View, marks: list[Mark], limits: Limits) -> list[_Index]:
+    """All streams, found from the last to the first; none where one of them does not add up."""
+    streams: list[_Index] = []
     end = view.size
     try:
-        while end > 0 and streams < limits.wrapper_frames:
-            end = _without_padding(view, end)
-            index = _index(view, end, marks, limits)
+        while end > 0 and len(streams) < limits.wrapper_frames:
+            index = _index(view, _without_padding(view, end), marks, limits)
             if index is None:
-                return None
-            size, streams, blocks, end = size + index.size, streams + 1, blocks + index.blocks, index.start
+                return []
+            streams.append(index)
+            end = index.start
     except Unreadable:  # cut short, or not kept of a stream
-        return None
-    return Indexes(size, streams, blocks) if end == 0 else None
+        return []
+    return streams[::-1] if end == 0 else []
+
+
+def _blocks(source: Source, limits: Limits) -> tuple[Block, ...]:
+    """All blocks of all streams, as their indexes tell them; none where one of these does not hold."""
+    view = View(source, limits)
+    found: list[Block] = []
+    output = 0
+    for stream in _streams(view, [], limits):
+        header = view.peek(stream.start, lay.XZ_HEADER.size)
+        at = stream.start + len(header)
+        for packed, size in stream.records:
+            found.append(Block(at, packed, output, size, header))
+            at, output = at + packed, output + size
+    return tuple(found)
 
 
 def _without_padding(view: View, end: int) -> int:
@@ -142,12 +167,11 @@ def _index(view: View, end: int, marks: list[Mark], limits: Limits) -> _Index | 
     found = _records(raw[:-4], limits)
     if found is None:
         return None
-    size, blocks, packed = found
-    start = at - length - packed - lay.XZ_HEADER.size
+    start = at - length - sum(packed for packed, _ in found) - lay.XZ_HEADER.size
     if start < 0 or view.peek(start, 6) != lay.XZ_MAGIC:
         return None
     marks += _flags_differ(footer, view.read(start + 6, 2, "xz stream flags"), at)
-    return _Index(size, blocks, start)
+    return _Index(found, start)
 
 
 def _flags_differ(footer: lay.XzFooter, flags: bytes, at: int) -> list[Mark]:
@@ -160,22 +184,21 @@ def _flags_differ(footer: lay.XzFooter, flags: bytes, at: int) -> list[Mark]:
     return [Mark("mismatch", message, "check", at + 8, 2)]
 
 
-def _records(raw: bytes, limits: Limits) -> tuple[int, int, int] | None:
-    """Content, blocks, and the bytes that the blocks take (section 4.3); None where they do not hold."""
+def _records(raw: bytes, limits: Limits) -> tuple[tuple[int, int], ...] | None:
+    """The bytes that each block takes, and those it holds (section 4.3); None where they do not hold."""
     if raw[:1] != b"\0":
         return None
     count, at = _number(raw, 1)
     if not 0 <= count <= limits.wrapper_records:
         return None
-    size = packed = 0
+    found: list[tuple[int, int]] = []
     for _ in range(count):
         unpadded, at = _number(raw, at)
         uncompressed, at = _number(raw, at)
         if unpadded < 0 or uncompressed < 0:
             return None
-        packed += ceil_div(unpadded, 4) * 4
-        size += uncompressed
-    return size, count, packed
+        found.append((ceil_div(unpadded, 4) * 4, uncompressed))
+    return tuple(found)
 
 
 def _number(raw: bytes, at: int) -> tuple[int, int]:
