@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import imgtool
+from imgtool.inspection.deep import check
+from imgtool.model.tables import Check
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"
 
 
 class Patch(NamedTuple):
-    """A change to a fixture: `edits` of (offset, bytes), negative offsets from the end; a cut; a tail."""
+    """A change to a fixture: `edits` of (offset, bytes), negative offsets from the end; a cut; a tail.
+
+    `deep`: its codes are those of the deep check, which reads all tables.
+    """
 
     name: str
     base: str
@@ -27,6 +32,7 @@ class Patch(NamedTuple):
     truncate: int | None
     append: bytes
     raises: tuple[str, ...]
+    deep: bool = False
 
 
 @functools.cache
@@ -51,6 +57,7 @@ def patches() -> list[Patch]:
             entry.get("truncate"),
             bytes.fromhex(entry.get("append", "")),
             tuple(entry["raises"]),
+            entry.get("deep", False),
         )
         for entry in manifest().get("patch", [])
     ]
@@ -79,6 +86,19 @@ def report_of(data: bytes, **options: Any) -> imgtool.Report:
     """The report of bytes, headers only unless `checksums` says more."""
     options.setdefault("checksums", ())
     return imgtool.inspect(io.BytesIO(data), **options)
+
+
+def check_of(data: bytes) -> Check:
+    """The deep check of bytes, in which no guard caught anything."""
+    result = check(io.BytesIO(data))
+    bugs = [finding for finding in result.findings if finding.code.startswith("IMG9")]
+    assert not bugs, bugs
+    return result
+
+
+def deep_codes(data: bytes) -> set[str]:
+    """The codes of a deep check, members included."""
+    return {finding.code for finding in check_of(data).findings}
 
 
 def codes(report: imgtool.Report) -> set[str]:

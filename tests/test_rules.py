@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from imgtool.findings.ledger import LEDGER, Published
 from imgtool.formats import FORMATS
 from imgtool.inspection.checks import general
 from imgtool.volumes import VOLUMES
-from tests.kit import Patch, codes, fixture, images, manifest, no_bug, patched, patches, report_of
+from tests.kit import Patch, codes, deep_codes, fixture, images, manifest, no_bug, patched, patches, report_of
 
 #: Rules that no file alone can raise; each is raised by the test named here.
 ELSEWHERE = {
@@ -25,6 +26,9 @@ ELSEWHERE = {
     "IMG901": "tests/test_inspect.py::test_a_failing_reader_is_a_finding",
     "IMG902": "tests/test_inspect.py::test_a_failing_rule_is_a_finding",
 }
+
+#: What an image's line in the manifest lists of codes: errors and warnings, notes, those of the deep check alone.
+RAISED = ("codes", "notes", "deep")
 
 
 def rule_of(published: Published) -> Rule[object]:
@@ -51,21 +55,27 @@ def test_codes_and_names_are_unique_and_complete() -> None:
     assert len({line.name for line in LEDGER}) == len(LEDGER)
     run = set(general.RULES)
     for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
-        if entry.checks:
-            run |= set(resolve(entry.checks))
+        for place in (entry.checks, entry.table_checks):
+            run |= set(resolve(place)) if place else set()
     assert {rule.code for rule in run} <= {line.code for line in LEDGER}
 
 
 def test_registry_places_resolve() -> None:
     """Every "module:function" of the registries names something."""
     for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
-        for place in (entry.reader, entry.checks, *(signature.probe for signature in entry.signatures)):
+        places = (entry.reader, entry.checks, entry.disk, entry.tables, entry.table_checks)
+        for place in (*places, *(signature.probe for signature in entry.signatures)):
             assert place is None or resolve(place)
+        assert (entry.tables is None) == (entry.table_checks is None)
 
 
 @pytest.mark.parametrize("patch", patches(), ids=lambda patch: patch.name)
 def test_patched_sample(patch: Patch) -> None:
     """The patched fixture raises its codes; the fixture itself raises none of them."""
+    if patch.deep:
+        assert set(patch.raises) <= deep_codes(patched(patch))
+        assert not set(patch.raises) & deep_codes(fixture(patch.base))
+        return
     report = report_of(patched(patch))
     no_bug(report)
     assert set(patch.raises) <= codes(report)
@@ -75,7 +85,7 @@ def test_patched_sample(patch: Patch) -> None:
 def test_every_rule_has_a_sample() -> None:
     """Each code is raised by a patch, by a fixture's line in the manifest, or by a named test."""
     raised = {code for patch in patches() for code in patch.raises}
-    raised |= {code for image in manifest()["image"] for code in (*image.get("codes", ()), *image.get("notes", ()))}
+    raised |= {code for image in manifest()["image"] for code in sum((image.get(key, []) for key in RAISED), [])}
     missing = {line.code for line in LEDGER if line.place} - raised - set(ELSEWHERE)
     assert not missing
 
@@ -85,3 +95,11 @@ def test_notes_of_the_manifest(name: str) -> None:
     """Notes that a fixture is listed for are raised by it."""
     entry = next(image for image in manifest()["image"] if image["file"] == name)
     assert set(entry.get("notes", ())) <= codes(report_of(fixture(name)))
+
+
+@pytest.mark.parametrize(
+    "image", [one for one in manifest()["image"] if "deep" in one], ids=lambda image: image["file"]
+)
+def test_deep_codes_of_the_manifest(image: dict[str, Any]) -> None:
+    """Codes that only the deep check of a fixture tells are told by it."""
+    assert set(image["deep"]) <= deep_codes(fixture(image["file"]))
