@@ -60,7 +60,7 @@ def open_link(reference: Reference, image_path: str, allowed: Permission, most: 
     be read.
     """
     name = _as_path(reference)
-    if allowed.depth >= most:
+    if allowed.depth > most:
         raise RefusedLinkError(f"{image_path}: more than {most} files in its chain")
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} is no usable file name")

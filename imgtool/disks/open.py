@@ -11,6 +11,7 @@ from imgtool.disks.links import Permission, RefusedLinkError, open_link, permiss
 from imgtool.disks.recognise import Reading, entry_named, read_as, recognise
 from imgtool.disks.siblings import by_uuid, open_by_uuid
 from imgtool.errors import InputError, UnsupportedError, UsageError
+from imgtool.formats import RAW
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.facts import Facts
 from imgtool.model.values import Reference
@@ -155,9 +156,10 @@ def _link(reference: Reference, source: FileSource, limits: Limits, allowed: Per
 
 
 def _target_reading(reference: Reference, target: Source, limits: Limits) -> Reading:
-    """What a backing file or parent is: as the image says, else as it is detected."""
+    """What a backing file or parent is: as the image says, else as detected; raw where that is no disk format."""
     if not reference.format:
-        return recognise(target, limits).primary
+        reading = recognise(target, limits).primary
+        return reading if reading.entry.kind == "format" else read_as(RAW, target, limits)
     try:
         return read_as(entry_named(reference.format), target, limits)
     except UsageError as error:

@@ -27,7 +27,7 @@ def open_by_uuid(reference: Reference, image_path: str, allowed: Permission, lim
 
     Raises RefusedLinkError where the chain is too deep, NotFoundError where no allowed file has that UUID.
     """
-    if allowed.depth >= limits.chain_depth:
+    if allowed.depth > limits.chain_depth:
         raise RefusedLinkError(f"{image_path}: more than {limits.chain_depth} files in its chain")
     for path in _candidates(reference, image_path, allowed, limits):
         try:

@@ -107,16 +107,16 @@ def empty_file(subject: Subject, limits: Limits) -> Iterator[Finding]:
 
 @rule("IMG007", "not-read-from-stream", "note")
 def not_read_from_stream(subject: Subject, limits: Limits) -> Iterator[Finding]:
-    """A structure lay in a part of the stream that was not kept, or in a file that the image refers to.
+    """A structure lay in a part of the stream that was not kept, or in a disk that cannot be read.
 
     What it checks: when the image comes from a pipe or out of a compressed wrapper, only its head, its
-    tail and what the head refers to further on are kept; this names what was not. What the guest would see of
-    a backing file, a parent or an extent file is not looked for: inspecting opens no file that an image names.
+    tail and what the head refers to further on are kept; this names what was not. So it does where the
+    guest's disk cannot be looked into (a feature that nobody knows).
 
     Why it matters: facts and checks that need that structure are missing from the report.
 
-    What to do: inspect the file itself instead of a stream; inspect the file that is referred to, or make the
-    image self-contained (`qemu-img convert`).
+    What to do: inspect the file itself instead of a stream; convert an image whose features are unknown with
+    the program that made it.
     """
     for problem in _of_kind(subject, "not-read"):
         yield not_read_from_stream.at(
