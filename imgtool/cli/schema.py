@@ -13,9 +13,11 @@ from imgtool.model.schema import SCHEMAS
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command("schema", epilog=epilog("imgtool schema report", "imgtool schema compare"))
+@app.command("schema", epilog=epilog("imgtool schema report", "imgtool schema verdict"))
 @verb
-def command(name: Annotated[str, typer.Argument(metavar="NAME", help="report or compare")] = "report") -> None:
+def command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="report, compare or verdict")] = "report",
+) -> None:
     """Print the JSON Schema of a kind of output."""
     import json
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imgtool.model.facts import Facts
 from imgtool.model.report import SCHEMA, Report
+
+if TYPE_CHECKING:
+    from imgtool.model.verdict import Verdict
 
 
 def jsonable(value: object) -> object:
@@ -44,6 +47,14 @@ def report_object(report: Report) -> dict[str, object]:
         body.pop("structures")
     body["members"] = [report_object(member) for member in report.members]
     return {"schema": SCHEMA, **body}
+
+
+def verdict_object(verdict: Verdict) -> dict[str, object]:
+    """The JSON object of a verdict; `schema` first, the report with its own."""
+    from imgtool.model.verdict import SCHEMA as VERDICT
+
+    body = _object(verdict, tuple(name for name in verdict._fields if name != "report"))
+    return {"schema": VERDICT, **body, "report": report_object(verdict.report)}
 
 
 def named_value(name: str, value: str) -> dict[str, object]:

@@ -13,13 +13,18 @@ from imgtool.model.comparison import Comparison
 from imgtool.model.facts import Facts
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
+from imgtool.model.verdict import SCHEMA as VERDICT
+from imgtool.model.verdict import Verdict
+
+#: Shown only where it was asked for.
+_REPORT_OPTIONAL = frozenset({"structures"})
 
 _PLAIN = {int: "integer", str: "string", bool: "boolean", float: "number", bytes: "string"}
 
 
 def report_schema() -> dict[str, object]:
     """The schema of imgtool.report/1 (JSON Schema 2020-12)."""
-    return _schema_of(Report, REPORT, "One input, inspected.", optional=frozenset({"structures"}))
+    return _schema_of(Report, REPORT, "One input, inspected.", optional=_REPORT_OPTIONAL)
 
 
 def compare_schema() -> dict[str, object]:
@@ -28,7 +33,12 @@ def compare_schema() -> dict[str, object]:
     return _schema_of(Comparison, COMPARE, "Two disks, compared.", more=names)
 
 
-SCHEMAS = {"report": report_schema, "compare": compare_schema}
+def verdict_schema() -> dict[str, object]:
+    """The schema of imgtool.verdict/1 (JSON Schema 2020-12)."""
+    return _schema_of(Verdict, VERDICT, "One input, judged by a policy.")
+
+
+SCHEMAS = {"report": report_schema, "compare": compare_schema, "verdict": verdict_schema}
 
 
 def _schema_of(
@@ -40,18 +50,27 @@ def _schema_of(
     optional: frozenset[str] = frozenset(),
 ) -> dict[str, object]:
     """The schema of a top-level object: `more` are fields beside the value's own, `optional` may be absent."""
-    definitions: dict[str, object] = {}
-    body = _object(kind, definitions)
-    properties = {**(more or {}), **typing.cast("dict[str, object]", body["properties"])}
+    definitions: dict[str, object] = {"Report": {"$ref": "#"}} if kind is Report else {}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": name,
         "title": name,
-        **body,
+        **_named(kind, name, definitions, more or {}, optional),
         "description": f"{description} Sizes and offsets in bytes. Fields may be added within /1.",
+        "$defs": definitions,
+    }
+
+
+def _named(
+    kind: type, name: str, definitions: dict[str, object], more: Mapping[str, object], optional: frozenset[str]
+) -> dict[str, object]:
+    """An object that says in `schema` which kind it is."""
+    body = _object(kind, definitions)
+    properties = {**more, **typing.cast("dict[str, object]", body["properties"])}
+    return {
+        **body,
         "properties": {"schema": {"const": name}, **properties},
         "required": ["schema", *(field for field in properties if field not in optional)],
-        "$defs": definitions,
     }
 
 
@@ -86,9 +105,10 @@ def _schema(hint: Any, definitions: dict[str, object]) -> dict[str, object]:
 
 
 def _reference(kind: type, definitions: dict[str, object]) -> dict[str, object]:
-    if kind is Report:
-        return {"$ref": "#"}
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}
-        definitions[kind.__name__] = _object(kind, definitions)
+        if kind is Report:
+            definitions["Report"] = _named(kind, REPORT, definitions, {}, _REPORT_OPTIONAL)
+        else:
+            definitions[kind.__name__] = _object(kind, definitions)
     return {"$ref": f"#/$defs/{kind.__name__}"}
