@@ -370,6 +370,15 @@ def test_every_public_name_twice(image: Path) -> None:
         assert issubclass(imgtool.UnsupportedError, imgtool.ImgtoolError)
         assert imgtool.Finding("X", "x", "note", "m").code == "X"
         assert imgtool.__version__
+        with imgtool.open_disk(image) as disk:
+            assert isinstance(disk, imgtool.Disk)
+            assert disk.size == 1 << 20
+        assert isinstance(imgtool.compare(image, image), imgtool.Comparison)
+        assert imgtool.compare(image, image).identical
+        assert list(imgtool.checksum(image, content=True)) == ["blocks"]
+        assert issubclass(imgtool.DiskError, imgtool.InputError)
+        assert issubclass(imgtool.NotFollowedError, imgtool.InputError)
+        assert issubclass(imgtool.EncryptedError, imgtool.UnsupportedError)
 
 
 def test_no_such_public_name() -> None:

@@ -96,6 +96,8 @@ def disk_of(
         reason = facts.problems[0].message if facts.problems else "its header does not hold"
         raise DiskError(f"{source.name}: broken {entry.name}: {reason}")
     if entry.disk is None:
+        if snapshot is not None:
+            raise UsageError(f"{source.name}: {entry.name} has no internal snapshots")
         return _flat(source, reading)
     links = _links(source, facts, limits, allowed) if allowed.folders else ()
     opener: Opener = resolve(entry.disk)
