@@ -13,11 +13,12 @@ from threading import Lock, Thread
 from types import TracebackType
 
 from imgtool.ingest import digests
+from imgtool.ingest.ranges import RangeDigests
 from imgtool.sources.base import Source
 from imgtool.sources.file import FileSource
 
 CHUNK = 1024 * 1024  #: bytes of one buffer
-RING = 12  #: buffers of a pump
+RING = 16  #: buffers of a pump
 
 #: Told how many bytes went by since it was last called.
 Progress = Callable[[int], None]
@@ -56,42 +57,54 @@ class Slot:
             self._free.put(self)
 
 
-class _Digest(Thread):
-    """One digest in a thread of its own (hashlib lets go of the interpreter's lock)."""
+class _Worker(Thread):
+    """What wants the bytes in order, in a thread of its own (hashlib lets go of the interpreter's lock)."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, take: Callable[[int, memoryview], None]) -> None:
         super().__init__(name=f"digest-{name}", daemon=True)
-        self.hash = digests.new(name)
-        self.queue: SimpleQueue[tuple[memoryview, Slot] | None] = SimpleQueue()
+        self.queue: SimpleQueue[tuple[int, memoryview, Slot] | None] = SimpleQueue()
+        self._take = take
 
     def run(self) -> None:
         while (item := self.queue.get()) is not None:
-            data, slot = item
-            self.hash.update(data)
+            position, data, slot = item
+            self._take(position, data)
             slot.release()
 
 
-class Pump:
-    """Feeds the same bytes to several digests. Use as a context: leaving it ends the threads."""
+class _Digest(_Worker):
+    """The digest of everything."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._workers = {name: _Digest(name) for name in dict.fromkeys(names)}
+    def __init__(self, name: str) -> None:
+        self.hash = digests.new(name)
+        super().__init__(name, lambda position, data: self.hash.update(data))
+
+
+class Pump:
+    """Feeds the same bytes to several digests, and to those of `ranges`. Use as a context: leaving it ends the
+    threads."""
+
+    def __init__(self, names: Iterable[str], ranges: RangeDigests | None = None) -> None:
+        self._digests = {name: _Digest(name) for name in dict.fromkeys(names)}
+        self._workers: list[_Worker] = [*self._digests.values()]
+        self._workers += [_Worker("ranges", ranges.take)] if ranges else []
+        self._position = 0
         self._free: SimpleQueue[Slot] = SimpleQueue()
         for _ in range(RING):
             self._free.put(Slot(self._free))
 
     def __enter__(self) -> Pump:
-        for worker in self._workers.values():
+        for worker in self._workers:
             worker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers.values():
+        for worker in self._workers:
             worker.queue.put(None)
         if kind is None:
-            for worker in self._workers.values():
+            for worker in self._workers:
                 worker.join()
         while not self._free.empty():  # slots and their queue hold each other
             self._free.get()
@@ -103,19 +116,22 @@ class Pump:
     def send(self, slot: Slot, data: memoryview) -> None:
         """Give `data` to every digest; `slot` comes back when they are done."""
         slot.lend(len(self._workers))
-        for worker in self._workers.values():
-            worker.queue.put((data, slot))
+        for worker in self._workers:
+            worker.queue.put((self._position, data, slot))
+        self._position += len(data)
 
     def hexdigests(self) -> dict[str, str]:
         """Hex digests by algorithm; valid after the context was left."""
-        return {name: worker.hash.hexdigest() for name, worker in self._workers.items()}
+        return {name: worker.hash.hexdigest() for name, worker in self._digests.items()}
 
 
-def digest_source(source: Source, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]:
-    """Hex digests of every byte of `source`, by algorithm, in one pass. Raises InputError."""
+def digest_source(
+    source: Source, names: Iterable[str], progress: Progress | None = None, ranges: RangeDigests | None = None
+) -> dict[str, str]:
+    """Hex digests of every byte of `source`, by algorithm, and those of `ranges`, in one pass. Raises InputError."""
     if source.size <= CHUNK:
-        return _digest_small(source, names, progress)
-    pump = Pump(names)
+        return _digest_small(source, names, progress, ranges)
+    pump = Pump(names, ranges)
     with pump:
         for slot, data in _filled(source, pump):
             pump.send(slot, data)
@@ -124,10 +140,14 @@ def digest_source(source: Source, names: Iterable[str], progress: Progress | Non
     return pump.hexdigests()
 
 
-def _digest_small(source: Source, names: Iterable[str], progress: Progress | None) -> dict[str, str]:
+def _digest_small(
+    source: Source, names: Iterable[str], progress: Progress | None, ranges: RangeDigests | None
+) -> dict[str, str]:
     """What fits one buffer needs no ring and no threads."""
     data = source.read_at(0, source.size)
     sums = {}
+    if ranges:
+        ranges.take(0, memoryview(data))
     for name in names:
         hashed = digests.new(name)
         hashed.update(data)
