@@ -41,9 +41,9 @@ def test_any_bytes(data: bytes) -> None:
     json.dumps(report.to_dict())
 
 
-def fuzzed(seed: int, count: int) -> dict[str, Any]:
+def fuzzed(seed: int, count: int, target: str = "reports") -> dict[str, Any]:
     """What came of a run in a process of its own."""
-    command = [sys.executable, "-m", "tests.fuzz.worker", str(seed), str(count)]
+    command = [sys.executable, "-m", "tests.fuzz.worker", str(seed), str(count), target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     told: dict[str, Any] = json.loads(done.stdout)

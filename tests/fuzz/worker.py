@@ -1,4 +1,6 @@
-"""A fuzz run in a process of its own: `python -m tests.fuzz.worker SEED COUNT`. Prints what came of it as JSON.
+"""A fuzz run in a process of its own: `python -m tests.fuzz.worker SEED COUNT [TARGET]`; it prints JSON.
+
+The target is `reports` (of changed fixtures) or `disks` (of those with changed tables).
 
 The address space is capped, so that memory over the cap is a failure here and not a slow machine.
 """
@@ -11,7 +13,7 @@ import resource
 import sys
 import traceback
 
-from tests.fuzz.mutation import bases, check, mutate, places
+from tests.fuzz import mutation, tables
 
 MEMORY = 200 << 20  #: bytes that inspecting may add to what the process had before
 
@@ -27,10 +29,13 @@ def address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def main(seed: int, count: int) -> None:
+def main(seed: int, count: int, target: str) -> None:
     """Run `count` cases."""
-    for name in bases():
-        places(name)
+    mutate, check = (tables.mutate, tables.check) if target == "disks" else (mutation.mutate, mutation.check)
+    for name in mutation.bases():
+        mutation.places(name)
+    for name in tables.bases() if target == "disks" else ():
+        tables.tables(name)
     before = peak()
     limit = address_space() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -49,4 +54,4 @@ def main(seed: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), (*sys.argv[3:], "reports")[0])
