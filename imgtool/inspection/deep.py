@@ -33,8 +33,11 @@ def check(path_or_fileobj: Input, *, device: bool = False, limits: Limits = DEFA
     return Check(report.path, report.format, clean, totals, findings)
 
 
-def check_tables(source: Source, limits: Limits, inside: str = "") -> tuple[Totals | None, list[Finding]]:
-    """Totals and findings of all tables of `source`; of a container, the findings of its disks."""
+def check_tables(
+    source: Source, limits: Limits, inside: str = "", level: int = 0
+) -> tuple[Totals | None, list[Finding]]:
+    """Totals and findings of all tables of `source`; of a container, the findings of its disks. `level` counts the
+    containers around it: a wrapper may hold itself."""
     recognised = recognise(source, limits)
     failures: list[Failure] = []
     totals: Totals | None = None
@@ -47,8 +50,10 @@ def check_tables(source: Source, limits: Limits, inside: str = "") -> tuple[Tota
     for failure in failures:
         found += (reader_failed if ":" in failure.where else rule_failed)(failure, limits)
     found = [finding._replace(member=inside) if inside else finding for finding in found]
+    if level >= limits.depth:
+        return totals, found
     for name, member in disk_members(source, recognised.primary, limits):
-        _, more = check_tables(member, limits, f"{inside} → {name}" if inside else name)
+        _, more = check_tables(member, limits, f"{inside} → {name}" if inside else name, level + 1)
         found += more
     return totals, found
 

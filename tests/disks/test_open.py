@@ -13,7 +13,9 @@ import imgtool
 from imgtool.disks.open import open_disk
 from imgtool.errors import InputError, NotFoundError, NotRegularError, UnsupportedError, UsageError
 from imgtool.formats.qcow2.facts import Qcow2Facts
+from imgtool.limits import DEFAULT
 from imgtool.sources.disk import DiskError, EncryptedError
+from imgtool.sources.memory import BytesSource
 from tests.kit import fixture, report_of
 
 OVA = "ova/several.ova.gz"
@@ -136,3 +138,19 @@ def test_a_wrapper_that_holds_itself() -> None:
         data = gzip.compress(data)
     with pytest.raises(UnsupportedError, match="nested deeper"):
         open_disk(io.BytesIO(data))
+
+
+def test_the_walk_over_all_tables_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a wrapper whose member is the wrapper itself."""
+    from imgtool.inspection import deep
+
+    source = BytesSource(gzip.compress(b"x"))
+    asked: list[str] = []
+
+    def itself(*_: object) -> list[tuple[str, BytesSource]]:
+        asked.append("again")
+        return [("itself", source)]
+
+    monkeypatch.setattr(deep, "disk_members", itself)
+    deep.check_tables(source, DEFAULT)
+    assert len(asked) == DEFAULT.depth
