@@ -38,6 +38,40 @@ def checksum_name_back(escaped: str) -> str:
     return "".join(parts)
 
 
+def xml(text: str) -> str:
+    """`text` safe inside an XML element or a quoted attribute; what XML cannot hold is shown as its code."""
+    from html import escape
+
+    return escape(terminal(text))
+
+
+def workflow_message(text: str) -> str:
+    """`text` as the message of a GitHub workflow command: one line, whatever is in it."""
+    return terminal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def workflow_property(text: str) -> str:
+    """`text` as a property of a GitHub workflow command, where a colon or a comma would end it."""
+    return workflow_message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def sarif_text(text: str) -> str:
+    """`text` as a SARIF message string: braces doubled, else they are placeholders (§3.11.5); no links (§3.11.6)."""
+    return terminal(text).replace("{", "{{").replace("}", "}}").replace("](", "] (")
+
+
+def uri(path: str) -> str:
+    """A path as a URI reference (RFC 3986), odd bytes in percent; an absolute one as a `file:` URI."""
+    from urllib.parse import quote_from_bytes
+
+    try:
+        raw = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = path.encode("utf-8", "surrogatepass")
+    told = quote_from_bytes(raw, safe="/")
+    return f"file://{told}" if path.startswith("/") else told
+
+
 _COLOURS = {"error": "31;1", "warning": "33;1", "note": "36", "good": "32", "title": "1"}
 
 
