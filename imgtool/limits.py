@@ -79,6 +79,7 @@ class Limits(NamedTuple):
     xml_size: int = 4 * 1024 * 1024  #: bytes of one document (DSP0243 readers stop there too)
     xml_depth: int = 64  #: nesting of elements
     xml_elements: int = 20_000
+    tar_record: int = 1024 * 1024  #: the longest record that a tar is padded to (`tar -b 2048`)
     xml_attributes: int = 128  #: attributes of one element
 
     # OVF

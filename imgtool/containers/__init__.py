@@ -18,6 +18,8 @@ OVA = Entry(
     checks="imgtool.containers.ova.checks:RULES",
     rank=30,
     glance="ova",
+    tables="imgtool.containers.integrity:walk",
+    table_checks="imgtool.containers.ova.tables:RULES",
 )
 
 DOCKER = Entry(

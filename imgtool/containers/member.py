@@ -46,20 +46,52 @@ class Decoded(NamedTuple):
     fault: Problem | None = None
 
 
+#: What says a digest: an OVF manifest, the digest of a blob (its descriptor, its name), a layer's diff_id.
+ClaimKind = Literal["manifest", "blob", "diff-id"]
+
+
+class Claim(NamedTuple):
+    """A digest that the container says a member has: of `length` bytes from `offset` on, as they are stored.
+
+    `name` is the member's, `by` that of what says so; `expected` in hex, lower case.
+    """
+
+    kind: ClaimKind
+    name: str
+    by: str
+    algorithm: str
+    expected: str
+    offset: int
+    length: int
+
+
+class Inside(NamedTuple):
+    """What a member turned out to be, as its own report has it; `virtual_size` in bytes."""
+
+    name: str
+    format: str | None
+    container_format: str | None
+    virtual_size: int | None
+    sound: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerFacts(Facts):
     """Facts of a container. `disk_format` where the container itself says what its disks are.
 
-    `decoded` is added when its members were looked into.
+    `claims`: digests that it says its members have. `decoded` and `insides` are added when its members were
+    looked into.
     """
 
-    HIDDEN = frozenset({"members", "disk_format"})
+    HIDDEN = frozenset({"members", "disk_format", "claims", "insides"})
 
     members: tuple[Member, ...] = ()
     members_total: int = 0
     disk_format: str | None = None
+    claims: tuple[Claim, ...] = ()
     decoded: tuple[Decoded, ...] = ()
+    insides: tuple[Inside, ...] = ()
 
     def released(self) -> Self:
         """These facts without what only reading and checking them needs: many containers may be nested."""
-        return replace(self, members=())
+        return replace(self, members=(), claims=(), insides=())

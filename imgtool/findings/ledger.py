@@ -42,6 +42,8 @@ _LUK2 = "imgtool.formats.luks.checks.luks2"
 _LUKS = "imgtool.formats.luks.checks.secrets"
 _OVA = "imgtool.containers.ova.checks"
 _OVF = "imgtool.containers.envelope.checks"
+_OVA_CONTENT = "imgtool.containers.ova.content"
+_OVA_TABLES = "imgtool.containers.ova.tables"
 _DOCKER = "imgtool.containers.docker.checks"
 _BUNDLE = "imgtool.containers.ami.checks"
 _ZIP = "imgtool.containers.compressed.checks"
@@ -315,17 +317,25 @@ LEDGER: tuple[Published, ...] = (
     Published("OVF003", "ovf-capacity-unknown", f"{_OVF}:capacity_unknown"),
     Published("OVF004", "ovf-duplicate-id", f"{_OVF}:duplicate_id"),
     Published("OVF101", "ovf-href-not-plain", f"{_OVF}:href_not_plain"),
+    Published("OVA006", "ova-data-after-end", f"{_OVA}:data_after_end"),
     Published("OVF102", "ovf-file-reference-dangling", f"{_OVF}:file_reference"),
     Published("OVF103", "ovf-parent-reference-dangling", f"{_OVF}:parent_reference"),
     Published("OVF104", "ovf-drive-dangling", f"{_OVF}:drive_dangling"),
     # docker archives, OCI layouts
     Published("DKR001", "docker-document-unreadable", f"{_DOCKER}:document_unreadable"),
     Published("DKR002", "docker-manifest-missing", f"{_DOCKER}:manifest_missing"),
+    Published("OVA102", "ova-chunks-incomplete", f"{_OVA_CONTENT}:chunks_incomplete"),
     Published("DKR003", "docker-config-missing", f"{_DOCKER}:config_missing"),
     Published("DKR004", "docker-layer-missing", f"{_DOCKER}:layer_missing"),
     Published("DKR005", "docker-layer-count-differs", f"{_DOCKER}:layer_count"),
     Published("DKR006", "docker-layout-version-unknown", f"{_DOCKER}:layout_version"),
     Published("DKR007", "docker-no-end-mark", f"{_DOCKER}:end_missing"),
+    Published("OVA306", "ova-manifest-digest-differs", f"{_OVA_TABLES}:digest_differs"),
+    Published("OVA307", "ova-manifest-lacks-file", f"{_OVA_CONTENT}:manifest_lacks"),
+    Published("OVA308", "ova-capacity-differs", f"{_OVA_CONTENT}:capacity_differs"),
+    Published("OVA309", "ova-disk-format-differs", f"{_OVA_CONTENT}:format_differs"),
+    Published("OVA310", "ova-compression-differs", f"{_OVA_CONTENT}:compression_differs"),
+    Published("OVA311", "ova-manifest-not-verified", f"{_OVA_TABLES}:not_verified"),
     Published("DKR010", "docker-unsafe-member-name", f"{_DOCKER}:unsafe_name"),
     Published("DKR011", "docker-special-member", f"{_DOCKER}:special_member"),
     Published("DKR012", "docker-duplicate-member", f"{_DOCKER}:duplicate_member"),

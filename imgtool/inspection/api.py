@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from imgtool.errors import UsageError
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.ingest.digests import algorithm, parse_expected
+from imgtool.ingest.ranges import Range, RangeDigests
 from imgtool.inspection.checks.general import changed_while_read, digest_differs
 from imgtool.inspection.conductor import examine
+from imgtool.inspection.integrity import integrity_findings, wanted_ranges
 from imgtool.inspection.options import Options
 from imgtool.inspection.subject import ExpectedDigest
 from imgtool.limits import DEFAULT, Limits
@@ -42,7 +44,8 @@ def inspect(
     """The report of an image: what it really is, its virtual size in bytes, what is inside, what is wrong.
 
     `path_or_fileobj`: a path, or a binary file object; one that cannot seek is read once, as a stream.
-    `checksums`: digests of the whole file to compute; `()` reads headers only. `expect`: digests as
+    `checksums`: digests of the whole file to compute, and in the same pass those that a container states of its
+    members; `()` reads headers only. `expect`: digests as
     "ALG:HEX" that the file must have (a finding where it has not). `depth`: nesting of containers that is
     looked into, 0 for this file's own headers. `on_facts` is called with the report before the digests are
     computed, since those can take long. `progress` is told the bytes that went by.
@@ -61,8 +64,9 @@ def inspect(
         report = examine(source, source.name, options)
         if on_facts is not None:
             on_facts(report)
-        sums = _digests(source, wanted, progress) if wanted else {}
-        return _finish(report, source, sums, expected, limits)
+        members = RangeDigests(wanted_ranges(report) if wanted else ())
+        sums = _digests(source, wanted, progress, members) if wanted else {}
+        return _finish(report, source, sums, members.found, expected, limits)
 
 
 def checksum(
@@ -110,10 +114,12 @@ def _known_kind(given: object) -> None:
         raise UsageError(f"a path or a binary file object is needed, not {type(given).__name__}")
 
 
-def _digests(source: Source, names: tuple[str, ...], progress: Progress | None) -> dict[str, str]:
+def _digests(
+    source: Source, names: tuple[str, ...], progress: Progress | None, members: RangeDigests | None = None
+) -> dict[str, str]:
     from imgtool.ingest.pump import digest_source
 
-    return digest_source(source, names, progress)
+    return digest_source(source, names, progress, members)
 
 
 def open_input(path_or_fileobj: Input, device: bool = False) -> Source:
@@ -136,17 +142,18 @@ def _inspect_stream(
 
     name = stream_name(stream)
     done = examine_stream(stream_chunks(stream), name, options, examine, digests=wanted, progress=progress)
-    return _finish(done.report, None, dict(done.digests), expected, options.limits)
+    return _finish(done.report, None, dict(done.digests), done.found, expected, options.limits)
 
 
 def _finish(
     report: Report,
     source: Source | None,
     sums: dict[str, str],
+    members: Mapping[Range, str],
     expected: tuple[tuple[str, str], ...],
     limits: Limits,
 ) -> Report:
-    found: list[Finding] = []
+    found: list[Finding] = integrity_findings(report, members, limits)
     for name, digits in expected:
         found.extend(digest_differs(ExpectedDigest(name, digits, sums[name]), limits))
     if isinstance(source, FileSource):

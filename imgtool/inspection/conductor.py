@@ -27,7 +27,6 @@ from imgtool.sources.memory import Window
 from imgtool.structs.view import View
 
 if TYPE_CHECKING:
-    from imgtool.containers.member import Decoded
     from imgtool.volumes.survey import Survey
 
 
@@ -46,8 +45,7 @@ def examine(
     peeked, found, readings, primary, views, failures = recognise(source, limits)
     survey = _survey(primary, peeked, options, views, failures)
     nested = _members(primary, peeked, options, level, budget)
-    if nested.decoded:
-        primary, readings = _decoded(primary, readings, nested.decoded)
+    primary, readings = _looked_into(primary, readings, nested)
     facets = _facets(readings, primary, found, survey, peeked.size)
     subject = Subject(
         path,
@@ -125,16 +123,23 @@ def _members(primary: Reading, source: Source, options: Options, level: int, bud
     return nested_reports(primary.facts, source, options, level, budget, examine)
 
 
-def _decoded(
-    reading: Reading, readings: tuple[Reading, ...], decoded: tuple[Decoded, ...]
+def _looked_into(
+    reading: Reading, readings: tuple[Reading, ...], nested: Nested
 ) -> tuple[Reading, tuple[Reading, ...]]:
-    """A container's reading with what came of the members that were decoded, and all readings with it."""
-    from imgtool.containers.member import ContainerFacts
+    """A container's reading with what came of its members and what they are, and all readings with it."""
+    if not nested.reports or reading.entry.kind != "container":
+        return reading, readings
+    from imgtool.containers.member import ContainerFacts, Inside
 
     facts = reading.facts
     if not isinstance(facts, ContainerFacts):
         return reading, readings
-    told = reading._replace(facts=replace(facts, decoded=decoded))
+    insides = tuple(
+        Inside(one.path, one.format, one.container_format, one.virtual_size, not (one.broken or one.partial))
+        for one in nested.reports
+        if one.format is not None
+    )
+    told = reading._replace(facts=replace(facts, decoded=nested.decoded, insides=insides))
     return told, (told, *readings[1:])
 
 

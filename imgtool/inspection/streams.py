@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import InputError
 from imgtool.ingest.pump import CHUNK, Progress, Pump, digest_stream
+from imgtool.ingest.ranges import Range, RangeDigests
 from imgtool.inspection.checks.general import not_read_from_stream
+from imgtool.inspection.integrity import wanted_ranges
 from imgtool.inspection.options import Budget, Options
 from imgtool.model.report import Report
 from imgtool.sources.held import ENDLESS, HeldStream
@@ -23,18 +25,22 @@ if TYPE_CHECKING:
 
 
 class Streamed(NamedTuple):
-    """A report made from a stream, the bytes that came, and the digests of them all (hex, by algorithm)."""
+    """A report made from a stream, the bytes that came, the digests of them all (hex, by algorithm), and those of
+    members whose digests their container states."""
 
     report: Report
     size: int
     digests: Mapping[str, str]
+    found: Mapping[Range, str]
 
 
 class _Planner:
-    """A tap that keeps what an inspection needs, planning windows as it learns of them."""
+    """A tap that keeps what an inspection needs, planning windows as it learns of them. `ranges`: likewise the
+    digests of members, where digests are asked for."""
 
-    def __init__(self, held: HeldStream, options: Options, examine: Examine) -> None:
+    def __init__(self, held: HeldStream, options: Options, examine: Examine, ranges: RangeDigests | None) -> None:
         self.held = held
+        self.ranges = ranges
         self._options = options._replace(structures=False, whole=False, planning=True)
         self._examine = examine
         self._replans = 0 if options.planning else options.limits.stream_replans
@@ -46,8 +52,11 @@ class _Planner:
         Steps are shorter than the tail, so that what lies close behind a piece is still there.
         """
         for start in range(0, len(chunk), self._step):
-            full = self.held.full
-            self.held.take(chunk[start : start + self._step])
+            full, position = self.held.full, self.held.position
+            piece = chunk[start : start + self._step]
+            self.held.take(piece)
+            if self.ranges:
+                self.ranges.take(position, piece)
             if self._replans and self.held.full > full:
                 self._replans -= 1
                 self._replan()
@@ -55,11 +64,16 @@ class _Planner:
     def _replan(self) -> None:
         source = self.held.source()
         try:
-            self._examine(source, self.held.name, self._options)
+            self.learn(self._examine(source, self.held.name, self._options))
         except InputError:
             return
         finally:
             self.held.want(source.missed)
+
+    def learn(self, report: Report) -> None:
+        """See which members have digests to compare; those that began a moment ago are still kept."""
+        if self.ranges is not None:
+            self.ranges.want(wanted_ranges(report), self.held.position, self.held.fetch)
 
 
 def examine_stream(
@@ -81,7 +95,7 @@ def examine_stream(
     """
     names = tuple(digests)
     held = HeldStream(path, options.limits)
-    planner = _Planner(held, options, examine)
+    planner = _Planner(held, options, examine, RangeDigests() if names else None)
     if names:
         pump = Pump(names)
         with pump:
@@ -99,7 +113,8 @@ def examine_stream(
         report = examine(held.source(), path, options, streamed=True, level=level, budget=budget)
     else:
         report = _cut(held, told, options, partial(examine, path=path, streamed=True, level=level, budget=budget))
-    return Streamed(report, held.position, results)
+    planner.learn(report)
+    return Streamed(report, held.position, results, planner.ranges.found if planner.ranges is not None else {})
 
 
 def _cut(held: HeldStream, size: int | None, options: Options, look: Callable[..., Report]) -> Report:

@@ -5,13 +5,13 @@ References: DSP0243 2.1.1, clause 6; POSIX.1-2017 pax, "ustar Interchange Format
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 
 from imgtool.containers.envelope.checks import RULES as ENVELOPE_RULES
+from imgtool.containers.ova.content import RULES as CONTENT_RULES
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.tar.archive import plain
+from imgtool.containers.ova.manifest import packaged_name
 from imgtool.containers.tar.safety import duplicates, links, special_members, unsafe_names
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
@@ -117,6 +117,26 @@ def end_missing(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
         yield end_missing.at(
             f"the archive stops at {facts.archive.end} without an end mark", offset=facts.archive.end
         )
+
+
+@rule("OVA006", "ova-data-after-end", "warning")
+def data_after_end(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
+    """Something follows the end of the archive.
+
+    What it checks: behind the end mark there are only zeros, and no more of them than fill a record of 1 MiB
+    (`limits.tar_record`).
+
+    Why it matters: most programs stop at the end mark, some read on: what follows can be a second archive (a
+    polyglot).
+
+    What to do: look at what follows; pack it again.
+
+    References: POSIX.1-2017 pax, "ustar Interchange Format".
+    """
+    archive = facts.archive
+    if archive.behind is not None:
+        message = f"bytes follow the end mark at {archive.end}, from {archive.behind} on"
+        yield data_after_end.at(message, offset=archive.behind, length=facts.file_size - archive.behind)
 
 
 @rule("OVA010", "ova-unsafe-member-name", "error")
@@ -255,7 +275,7 @@ def manifest_missing(facts: OvaFacts, limits: Limits) -> Iterator[Finding]:
     """
     names = {member.plain_name for member in facts.archive.members} | {file.href for file in facts.files}
     for entry in facts.manifest:
-        if plain(posixpath.normpath(entry.name)) not in names:
+        if packaged_name(entry) not in names:
             yield manifest_missing.at(f"{entry.name!r} is not in the archive", field="manifest")
 
 
@@ -312,6 +332,7 @@ RULES = (
     descriptor_too_large,
     unusual_order,
     end_missing,
+    data_after_end,
     unsafe_name,
     special_member,
     duplicate_member,
@@ -323,5 +344,6 @@ RULES = (
     manifest_line,
     weak_digest,
     certificate,
+    *CONTENT_RULES,
     *ENVELOPE_RULES,
 )

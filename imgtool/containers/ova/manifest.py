@@ -5,9 +5,11 @@ Reference: DSP0243 2.1.1, clause 6.3 ("SHA256(file)= hex"); openssl dgst writes 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import NamedTuple
 
+from imgtool.containers.tar.archive import plain
 from imgtool.limits import Limits
 from imgtool.model.values import text
 
@@ -33,6 +35,11 @@ class ManifestEntry(NamedTuple):
     name: str
     algorithm: str
     digest: str
+
+
+def packaged_name(entry: ManifestEntry) -> str:
+    """The name of an entry as members are compared."""
+    return plain(posixpath.normpath(entry.name))
 
 
 class Manifest(NamedTuple):

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 from imgtool.containers.envelope.facts import Envelope, OvfFile
 from imgtool.containers.envelope.reader import read_envelope
-from imgtool.containers.member import Member, Role
+from imgtool.containers.member import Claim, Member, Role
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.ova.manifest import Manifest, parse_manifest
+from imgtool.containers.ova.manifest import Manifest, packaged_name, parse_manifest
 from imgtool.containers.tar.archive import Archive, TarMember, read_archive, window
 from imgtool.containers.tar.safety import followed
 from imgtool.limits import Limits
@@ -77,6 +77,7 @@ def read(view: View, limits: Limits) -> OvaFacts | None:
         members=members,
         members_total=len(members),
         disk_format=told.disk_format,
+        claims=tuple(_claims(manifest, manifest_member, files)),
         ovf_version=told.version,
         descriptor_size=body.size if body else 0,
         descriptor_offset=body.offset if body else chosen.offset,
@@ -154,6 +155,15 @@ def _manifest(view: View, member: TarMember | None, limits: Limits) -> Manifest:
     except Unreadable as error:
         view.note(error.problem)
         return Manifest((), ())
+
+
+def _claims(manifest: Manifest, by: TarMember | None, files: dict[str, TarMember]) -> Iterator[Claim]:
+    """What the manifest says of members whose bytes lie in the archive as they are."""
+    for entry in dict.fromkeys(manifest.entries):
+        member = files.get(packaged_name(entry))
+        if by is not None and member is not None and member.kind == "file":
+            where = (member.offset, member.size)
+            yield Claim("manifest", member.name, by.name, entry.algorithm, entry.digest, *where)
 
 
 def _members(view: View, archive: Archive, told: Envelope, stored: _Stored) -> Iterator[Member]:

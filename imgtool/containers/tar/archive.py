@@ -49,12 +49,17 @@ class TarMember(NamedTuple):
 
 
 class Archive(NamedTuple):
-    """What a walk found. `ended`: the end mark (a block of zeros) was there. `whole`: all members were seen."""
+    """What a walk found. `ended`: the end mark (a block of zeros) was there. `whole`: all members were seen.
+
+    `end`: where the walk ended. `behind`: the first byte behind the end mark that is no padding, None where
+    there is none.
+    """
 
     members: tuple[TarMember, ...]
     ended: bool
     whole: bool
     end: int
+    behind: int | None = None
 
 
 #: An archive without members.
@@ -81,7 +86,7 @@ def read_archive(view: View, limits: Limits, mark: Callable[[TarMember], bool]) 
     None when not even the first header holds, or when none of the first `limits.tar_search` members has the
     `mark` of what is looked for: most tars are something else, and some are long.
     """
-    walk = _Walk(view, limits)
+    walk = Walk(view, limits)
     members: list[TarMember] = []
     whole, marked = True, False
     for member in walk:
@@ -95,11 +100,26 @@ def read_archive(view: View, limits: Limits, mark: Callable[[TarMember], bool]) 
             break
     if not members and not walk.ended:
         return None
-    return Archive(tuple(members), walk.ended, whole and walk.sound, walk.position)
+    behind = _behind(view, walk.position, limits) if walk.ended else None
+    return Archive(tuple(members), walk.ended, whole and walk.sound, walk.position, behind)
 
 
-class _Walk:
-    """Iterates over the members lazily; `position` is the next header's offset."""
+def _behind(view: View, end: int, limits: Limits) -> int | None:
+    """Where something follows the end mark at `end`: bytes within a record's padding, or more than that has."""
+    length = min(view.size - end, limits.tar_record)
+    try:
+        padding = view.peek(end, length)
+    except Unreadable:  # not kept of a stream
+        return None
+    rest = padding.lstrip(b"\0")
+    if rest:
+        return end + length - len(rest)
+    return end + length if view.size - end > length else None
+
+
+class Walk:
+    """Iterates over the members lazily; `position` is the next header's offset. `ended`: the end mark was there;
+    `sound`: nothing kept a member from being seen."""
 
     def __init__(self, view: View, limits: Limits) -> None:
         self.position = 0
