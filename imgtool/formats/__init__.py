@@ -148,6 +148,8 @@ VDI = Entry(
     checks="imgtool.formats.vdi.checks:RULES",
     rank=15,
     qemu="vdi",
+    tables="imgtool.formats.vdi.tables:walk",
+    table_checks="imgtool.formats.vdi.checks.tables:RULES",
     glance="vdi",
 )
 
@@ -179,6 +181,8 @@ PARALLELS = Entry(
     checks="imgtool.formats.parallels.checks:RULES",
     rank=17,
     qemu="parallels",
+    tables="imgtool.formats.parallels.tables:walk",
+    table_checks="imgtool.formats.parallels.checks.tables:RULES",
     glance="ploop",
     aliases=("ploop",),
 )

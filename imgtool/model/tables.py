@@ -29,6 +29,23 @@ class Totals(NamedTuple):
     check_errors: int = 0
 
 
+class TableEntry(NamedTuple):
+    """An entry of a table: of which block of the guest (or which table), and what it says."""
+
+    number: int
+    value: int
+
+
+class Faulty(NamedTuple):
+    """Entries of one fault: how many there are, and the first of them."""
+
+    total: int
+    first: tuple[TableEntry, ...]
+
+
+NOT_FAULTY = Faulty(0, ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFacts:
     """Facts of all tables of an image; every format that is checked has its own below this.

@@ -81,12 +81,18 @@ class TableDisk(BlockDisk):
         raw = self._table.read(block * 4, 4)
         return self.meaning(int.from_bytes(raw, "little")) if len(raw) == 4 else _BAD
 
-    def entries(self, first: int, count: int) -> Arrays:
+    def words(self, first: int, count: int) -> NDArray[np.int64]:
+        """The numbers of up to `count` blocks from `first` on: those that the table has in the file."""
         import numpy as np
 
         held = max(0, min(count, self._reach - first))
         raw = self.host.read_at(self._table.start + first * 4, held * 4) if held else b""
-        kinds, hosts = self.meanings(np.frombuffer(raw, "<u4", len(raw) // 4).astype(np.int64))
+        return np.frombuffer(raw, "<u4", len(raw) // 4).astype(np.int64)
+
+    def entries(self, first: int, count: int) -> Arrays:
+        import numpy as np
+
+        kinds, hosts = self.meanings(self.words(first, count))
         missing = count - len(kinds)
         if missing:
             kinds = np.append(kinds, np.full(missing, BAD, np.uint8))

@@ -8,7 +8,7 @@ Reference: VirtualBox, "Virtual Disk Image" headers (offBlocks, offData, cbBlock
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from imgtool.errors import UsageError
 from imgtool.formats.vdi.facts import VdiFacts
@@ -23,6 +23,9 @@ from imgtool.units import is_power_of_two
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: A number, or an array of them.
+Number = TypeVar("Number", "int", "NDArray[np.int64]")
 
 
 def open_disk(
@@ -81,18 +84,22 @@ class VdiDisk(TableDisk):
         self._stride = facts.cluster_size + facts.block_extra
         self._data = facts.data_offset + facts.block_extra
 
+    def place(self, number: Number) -> Number:
+        """Where the guest's bytes of a block begin in the file, by the block's number there."""
+        return self._data + number * self._stride
+
     def meaning(self, word: int) -> Entry:
         if word == BLOCK_FREE:
             return Entry(HOLE, NOWHERE)
         if word == BLOCK_ZERO:
             return Entry(ZERO, NOWHERE)
-        host = self._data + word * self._stride
+        host = self.place(word)
         return Entry(DATA if host < self.host.size else BAD, host)
 
     def meanings(self, words: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         import numpy as np
 
-        hosts = self._data + words * self._stride
+        hosts = self.place(words)
         kinds = np.where(hosts < self.host.size, DATA, BAD).astype(np.uint8)
         for word, kind in ((BLOCK_FREE, HOLE), (BLOCK_ZERO, ZERO)):
             where = words == word

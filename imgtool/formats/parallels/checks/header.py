@@ -1,4 +1,4 @@
-"""The rules of Parallels images (ploop). Cost of each: the header and its extension."""
+"""Parallels (ploop), 00x, 01x and 3xx: header and extension. Cost of each: these alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of VDI. Cost of each: the header alone."""
+"""VDI, 00x and 01x: the header. Cost of each: the header alone."""
 
 from __future__ import annotations
 
