@@ -32,6 +32,8 @@ DOCKER = Entry(
     checks="imgtool.containers.docker.checks:RULES",
     rank=31,
     glance="docker",
+    tables="imgtool.containers.docker.layers:walk",
+    table_checks="imgtool.containers.docker.tables:RULES",
     aliases=("oci",),
 )
 

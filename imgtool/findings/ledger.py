@@ -46,6 +46,7 @@ _OVA_CONTENT = "imgtool.containers.ova.content"
 _OVA_TABLES = "imgtool.containers.ova.tables"
 _DOCKER = "imgtool.containers.docker.checks"
 _BUNDLE = "imgtool.containers.ami.checks"
+_DOCKER_TABLES = "imgtool.containers.docker.tables"
 _ZIP = "imgtool.containers.compressed.checks"
 _PRT_GPT = "imgtool.volumes.partitions.checks.gpt"
 _PRT_MBR = "imgtool.volumes.partitions.checks.mbr"
@@ -341,12 +342,7 @@ LEDGER: tuple[Published, ...] = (
     Published("DKR005", "docker-layer-count-differs", f"{_DOCKER}:layer_count"),
     Published("DKR006", "docker-layout-version-unknown", f"{_DOCKER}:layout_version"),
     Published("DKR007", "docker-no-end-mark", f"{_DOCKER}:end_missing"),
-    Published("OVA306", "ova-manifest-digest-differs", f"{_OVA_TABLES}:digest_differs"),
-    Published("OVA307", "ova-manifest-lacks-file", f"{_OVA_CONTENT}:manifest_lacks"),
-    Published("OVA308", "ova-capacity-differs", f"{_OVA_CONTENT}:capacity_differs"),
-    Published("OVA309", "ova-disk-format-differs", f"{_OVA_CONTENT}:format_differs"),
-    Published("OVA310", "ova-compression-differs", f"{_OVA_CONTENT}:compression_differs"),
-    Published("OVA311", "ova-manifest-not-verified", f"{_OVA_TABLES}:not_verified"),
+    Published("DKR008", "docker-data-after-end", f"{_DOCKER}:data_after_end"),
     Published("DKR010", "docker-unsafe-member-name", f"{_DOCKER}:unsafe_name"),
     Published("DKR011", "docker-special-member", f"{_DOCKER}:special_member"),
     Published("DKR012", "docker-duplicate-member", f"{_DOCKER}:duplicate_member"),
@@ -364,7 +360,14 @@ LEDGER: tuple[Published, ...] = (
     Published("ZIP002", "wrapper-unknown-method", f"{_ZIP}:unknown_method"),
     Published("ZIP003", "wrapper-headers-disagree", f"{_ZIP}:headers_disagree"),
     Published("ZIP004", "archive-not-one-file", f"{_ZIP}:not_one_file"),
+    Published("DKR015", "docker-layer-unsafe-name", f"{_DOCKER_TABLES}:layer_unsafe_name"),
+    Published("DKR201", "docker-layer-expansion", f"{_DOCKER_TABLES}:layer_expansion"),
+    Published("DKR202", "docker-layer-over-cap", f"{_DOCKER_TABLES}:layer_over_cap"),
     Published("ZIP005", "data-after-wrapper", f"{_ZIP}:data_after"),
+    Published("DKR302", "docker-digest-differs", f"{_DOCKER_TABLES}:digest_differs"),
+    Published("DKR303", "docker-diff-id-differs", f"{_DOCKER_TABLES}:diff_id_differs"),
+    Published("DKR304", "docker-layer-unreadable", f"{_DOCKER_TABLES}:layer_unreadable"),
+    Published("DKR305", "docker-digests-not-verified", f"{_DOCKER_TABLES}:not_verified"),
     Published("ZIP006", "data-before-archive", f"{_ZIP}:data_before"),
     Published("ZIP007", "wrapper-not-decoded-whole", f"{_ZIP}:not_decoded_whole"),
     Published("ZIP101", "stored-name-is-a-path", f"{_ZIP}:stored_path"),

@@ -133,6 +133,26 @@ def end_missing(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
         )
 
 
+@rule("DKR008", "docker-data-after-end", "warning")
+def data_after_end(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
+    """Something follows the end of the archive.
+
+    What it checks: behind the end mark there are only zeros, and no more of them than fill a record of 1 MiB
+    (`limits.tar_record`).
+
+    Why it matters: most programs stop at the end mark, some read on: what follows can be a second archive (a
+    polyglot).
+
+    What to do: look at what follows; save the image again.
+
+    References: POSIX.1-2017 pax, "ustar Interchange Format".
+    """
+    archive = facts.archive
+    if archive.behind is not None:
+        message = f"bytes follow the end mark at {archive.end}, from {archive.behind} on"
+        yield data_after_end.at(message, offset=archive.behind, length=facts.file_size - archive.behind)
+
+
 @rule("DKR010", "docker-unsafe-member-name", "error")
 def unsafe_name(facts: DockerFacts, limits: Limits) -> Iterator[Finding]:
     """A member's name leads out of the folder it is unpacked to.
@@ -241,6 +261,7 @@ RULES = (
     layer_count,
     layout_version,
     end_missing,
+    data_after_end,
     unsafe_name,
     special_member,
     duplicate_member,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
+from imgtool.codecs.decode import Method
 from imgtool.containers.member import ContainerFacts
 from imgtool.containers.tar.archive import NO_ARCHIVE, Archive
 
@@ -37,6 +38,19 @@ class Image(NamedTuple):
     diff_ids: int | None
 
 
+class StoredLayer(NamedTuple):
+    """The bytes of a layer: `length` from `offset` on, packed by `method` ("stored": not packed; None: encrypted, or
+    its first bytes are not there). `diff_ids`: the digests that configurations give its tar; `tar`: it is to be one.
+    """
+
+    name: str
+    offset: int
+    length: int
+    method: Method | None
+    diff_ids: tuple[str, ...]
+    tar: bool
+
+
 class Absent(NamedTuple):
     """A blob or member that a document names and the archive lacks. `optional`: of another platform."""
 
@@ -59,10 +73,11 @@ class SizeClash(NamedTuple):
 class DockerFacts(ContainerFacts):
     """Facts of a docker archive (`docker save`), an OCI layout, or both in one tar.
 
-    `layout`: docker, oci, docker+oci, or docker-v1 (before 1.10: no manifest.json).
+    `layout`: docker, oci, docker+oci, or docker-v1 (before 1.10: no manifest.json). `stored`: each layer that is
+    there, once.
     """
 
-    HIDDEN = frozenset({"archive", "absent", "size_clashes", "faults"})
+    HIDDEN = frozenset({"archive", "absent", "size_clashes", "faults", "stored"})
 
     layout: str
     oci_version: str | None
@@ -71,8 +86,9 @@ class DockerFacts(ContainerFacts):
     absent: tuple[Absent, ...]
     size_clashes: tuple[SizeClash, ...]
     faults: tuple[str, ...]
+    stored: tuple[StoredLayer, ...]
     archive: Archive
 
     def released(self) -> Self:
         """These facts without the archive's members."""
-        return replace(self, members=(), archive=NO_ARCHIVE)
+        return replace(self, members=(), claims=(), stored=(), archive=NO_ARCHIVE)

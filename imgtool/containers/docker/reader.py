@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from imgtool.containers.docker.claims import claims_of, stored_layers
 from imgtool.containers.docker.contents import Contents
 from imgtool.containers.docker.documents import string
 from imgtool.containers.docker.facts import DockerFacts, Image
@@ -43,6 +44,7 @@ def read(view: View, limits: Limits) -> DockerFacts | None:
         fresh = [image for image in further if image.config not in configs or not image.config_read]
         images, total = images + fresh, max(total, more)
     members = tuple(_members(archive, contents, images))
+    stored = stored_layers(view, contents, images)
     urls = tuple(Reference("href", url) for image in images for layer in image.layers for url in layer.urls)
     labels = (tag for image in images for tag in image.tags)
     return DockerFacts(
@@ -56,6 +58,7 @@ def read(view: View, limits: Limits) -> DockerFacts | None:
         members=members,
         members_total=len(members),
         disk_format="raw",
+        claims=claims_of(contents, images, stored, limits),
         layout=layout,
         oci_version=string(contents.document("oci-layout"), "imageLayoutVersion"),
         images=tuple(images),
@@ -63,6 +66,7 @@ def read(view: View, limits: Limits) -> DockerFacts | None:
         absent=tuple(contents.absent),
         size_clashes=tuple(contents.size_clashes),
         faults=tuple(contents.faults),
+        stored=stored,
         archive=archive,
     )
 

@@ -31,4 +31,4 @@ class OvaFacts(EnvelopeFacts):
 
     def released(self) -> Self:
         """These facts without the archive's members."""
-        return replace(self, members=(), archive=NO_ARCHIVE, stored=(), descriptors=())
+        return replace(self, members=(), claims=(), insides=(), archive=NO_ARCHIVE, stored=(), descriptors=())
