@@ -22,6 +22,7 @@ _QCW_ENCRYPTION = "imgtool.formats.qcow2.checks.encryption"
 _VHD_STRUCTURE = "imgtool.formats.vhd.checks.structure"
 _VHD_SIZES = "imgtool.formats.vhd.checks.sizes"
 _VHD_INTEGRITY = "imgtool.formats.vhd.checks.integrity"
+_VHD_TABLES = "imgtool.formats.vhd.checks.tables"
 _ISO_STRUCTURE = "imgtool.formats.iso.checks.structure"
 _ISO_BOOT = "imgtool.formats.iso.checks.boot"
 _ISO_UDF = "imgtool.formats.iso.checks.udf"
@@ -122,8 +123,13 @@ LEDGER: tuple[Published, ...] = (
     Published("VHD013", "vhd-saved-state", f"{_VHD_STRUCTURE}:saved_state"),
     Published("VHD014", "vhd-null-uuid", f"{_VHD_STRUCTURE}:null_uuid"),
     Published("VHD015", "vhd-unknown-creator", f"{_VHD_STRUCTURE}:unknown_creator"),
+    Published("VHD016", "vhd-block-outside-file", f"{_VHD_TABLES}:block_outside"),
+    Published("VHD017", "vhd-blocks-overlap", f"{_VHD_TABLES}:blocks_overlap"),
+    Published("VHD018", "vhd-block-beyond-disk", f"{_VHD_TABLES}:block_beyond"),
+    Published("VHD019", "vhd-unwritten-sectors-hold-data", f"{_VHD_TABLES}:unwritten"),
     Published("VHD101", "vhd-parent-of-other-type", f"{_VHD_STRUCTURE}:parent_of_other_type"),
     Published("VHD201", "vhd-too-large", f"{_VHD_SIZES}:too_large"),
+    Published("VHD202", "vhd-tables-not-checked", f"{_VHD_TABLES}:not_checked"),
     Published("VHD301", "vhd-footer-checksum-wrong", f"{_VHD_INTEGRITY}:footer_checksum"),
     Published("VHD302", "vhd-dynamic-header-checksum-wrong", f"{_VHD_INTEGRITY}:header_checksum"),
     Published("VHD501", "vhd-size-fields-differ", f"{_VHD_SIZES}:fields_differ"),
