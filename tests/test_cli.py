@@ -324,7 +324,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_for_programs(folder: Path) ->
 
 def test_completion_is_offered() -> None:
     """bash completion knows the verbs and a verb's options."""
-    env = {**os.environ, "_IMGTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "imgtool che", "COMP_CWORD": "1"}
+    env = {**os.environ, "_IMGTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "imgtool checks", "COMP_CWORD": "1"}
     path = Path(sys.executable).parent / "imgtool"
     done = subprocess.run([path], env=env, capture_output=True, check=False)
     assert done.stdout.decode().split() == ["checksum"]
