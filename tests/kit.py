@@ -139,6 +139,15 @@ def need(program: str) -> str:
     return path
 
 
+def deriving(*command: str) -> subprocess.CompletedProcess[bytes]:
+    """A qemu-img that derives a key. Its timing of the derivation fails at random on a busy machine: then again."""
+    for _ in range(50):
+        done = subprocess.run(command, capture_output=True, check=False)
+        if b"accurate CPU usage" not in done.stderr:
+            break
+    return done
+
+
 def qemu_create(path: Path, form: str, size: int | str | None, *options: str, extra: tuple[str, ...] = ()) -> Path:
     """An image made by qemu-img create; `options` as for -o, `extra` further arguments."""
     chosen = ("-o", ",".join(options)) if options else ()

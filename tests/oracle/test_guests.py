@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import imgtool
-from tests.kit import codes, fixture, need, no_bug, qemu_create, report_of, run
+from tests.kit import codes, deriving, fixture, need, no_bug, qemu_create, report_of, run
 from tests.oracle.disks_kit import convert
 from tests.test_golden import plain, stream_of
 
@@ -93,11 +93,10 @@ def test_an_overlay_shows_its_own_part_only(tmp_path: Path) -> None:
 def test_what_is_encrypted_is_not_looked_into(tmp_path: Path) -> None:
     """No key, no look."""
     secret = ("--object", "secret,id=s,data=x")
-    run(
-        need("qemu-img"),
-        *("create", "-q", "-f", "qcow2", *secret),
-        *("-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", str(tmp_path / "x.qcow2"), "1M"),
-    )
+    options = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
+    place = (str(tmp_path / "x.qcow2"), "1M")
+    done = deriving(need("qemu-img"), "create", "-q", "-f", "qcow2", *secret, "-o", options, *place)
+    assert done.returncode == 0, done.stderr
     report = imgtool.inspect(tmp_path / "x.qcow2", ())
     assert report.encrypted
     assert report.volumes is None

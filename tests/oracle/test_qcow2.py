@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import imgtool
-from tests.kit import need, no_bug, qemu_info, run
+from tests.kit import deriving, need, no_bug, qemu_info, run
 
 pytestmark = pytest.mark.oracle
 
@@ -125,12 +124,8 @@ def forget_backing_format(path: Path) -> None:
 
 
 def create(*arguments: str) -> None:
-    """qemu-img create. Its timing of the key derivation fails at random on a busy machine: then again."""
-    command = (need("qemu-img"), "create", "-q", *SECRET, "-f", "qcow2", *arguments)
-    for _ in range(20):
-        done = subprocess.run(command, capture_output=True, check=False)
-        if b"accurate CPU usage" not in done.stderr:
-            break
+    """qemu-img create."""
+    done = deriving(need("qemu-img"), "create", "-q", *SECRET, "-f", "qcow2", *arguments)
     assert done.returncode == 0, done.stderr
 
 
