@@ -150,7 +150,7 @@ class Decoding:
                 f"{self.method}: {self.produced} bytes of CRC-32 {crc:08x} came out, "
                 f"{expected.size} of {expected.crc32:08x} are declared"
             )
-            raise CodecError("malformed", message, self._feed.start)
+            raise CodecError("checksum", message, self._feed.start)
         self.end = self._feed.position
 
 

@@ -108,15 +108,22 @@ class Feed:
 
 @contextmanager
 def turned(what: str, feed: Feed, *kinds: type[Exception]) -> Iterator[None]:
-    """A library's errors of these kinds as CodecError: over a memory cap, or malformed data."""
+    """A library's errors of these kinds as CodecError: over a memory cap, a checksum that does not hold (where the
+    library tells), or malformed data."""
     try:
         yield
     except MemoryError:
         raise CodecError("cap", f"{what}: memory for its window is not there", feed.position) from None
     except kinds as error:
         text = str(error).strip() or type(error).__name__
-        capped = "emory" in text and "imit" in text
-        raise CodecError("cap" if capped else "malformed", f"{what}: {text}", feed.position) from None
+        raise CodecError(_reason(text), f"{what}: {text}", feed.position) from None
+
+
+def _reason(text: str) -> ProblemKind:
+    if "emory" in text and "imit" in text:
+        return "cap"
+    lowered = text.lower()
+    return "checksum" if "check" in lowered and "header check" not in lowered else "malformed"
 
 
 def skip_zeros(feed: Feed, unit: int, most: int = 1024 * 1024) -> None:

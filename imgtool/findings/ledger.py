@@ -405,6 +405,7 @@ LEDGER: tuple[Published, ...] = (
     Published("PRT061", "several-filesystems", f"{_PRT_SYSTEMS}:several_filesystems"),
     Published("PRT062", "filesystem-beside-table", f"{_PRT_SYSTEMS}:beside_table"),
     Published("PRT201", "gpt-entry-count", f"{_PRT_GPT}:entry_count"),
+    Published("ZIP302", "wrapper-content-checksum", f"{_ZIP}:content_checksum"),
     Published("PRT301", "gpt-header-checksum", f"{_PRT_GPT}:header_checksum"),
     Published("PRT302", "gpt-entries-checksum", f"{_PRT_GPT}:entries_checksum"),
     Published("PRT360", "filesystem-checksum", f"{_PRT_SYSTEMS}:checksum"),

@@ -57,8 +57,9 @@ class Embedded(NamedTuple):
     length: int
 
 
-#: "elsewhere": it lies in a file that was not followed, which the reference itself tells.
-ProblemKind = Literal["truncated", "malformed", "cap", "not-read", "elsewhere"]
+#: "checksum": what is read does not have the checksum that is stored with it. "elsewhere": it lies in a file that was
+#: not followed, which the reference itself tells.
+ProblemKind = Literal["truncated", "malformed", "checksum", "cap", "not-read", "elsewhere"]
 
 
 class Problem(NamedTuple):

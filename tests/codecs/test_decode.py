@@ -108,12 +108,17 @@ def test_garbage_is_malformed(method: Method) -> None:
     assert reason(of(method, b"\xff" * 100_000))[0] == "malformed"
 
 
-def test_a_wrong_checksum_is_malformed() -> None:
-    """The trailer's checksum is checked: gzip's CRC-32, xz's CRC-64, zstd's and lz4's XXH."""
-    for method, at in (("gzip", -6), ("zstd", -2), ("lz4", -2), ("xz", -40)):
+def test_a_wrong_checksum_is_told() -> None:
+    """The trailer's checksum is checked: gzip's CRC-32, zstd's and lz4's XXH; of xz it looks like damaged data."""
+    for method, at, told in (
+        ("gzip", -6, "checksum"),
+        ("zstd", -2, "checksum"),
+        ("lz4", -2, "checksum"),
+        ("xz", -40, "malformed"),
+    ):
         data = bytearray(MADE[method])  # type: ignore[index] # the names are Methods
         data[at] ^= 1
-        assert reason(of(method, bytes(data)))[0] == "malformed"  # type: ignore[arg-type] # as above
+        assert reason(of(method, bytes(data)))[0] == told  # type: ignore[arg-type] # as above
 
 
 def test_several_streams_are_one() -> None:
@@ -136,11 +141,11 @@ def test_legacy_lz4_ends_at_a_size_word() -> None:
 
 
 def test_size_and_crc_that_another_place_declares() -> None:
-    """Zip says size and CRC-32 in its directory; a difference is malformed."""
+    """Zip says size and CRC-32 in its directory; a difference is told as a checksum's."""
     source, crc = BytesSource(MADE["deflate"]), zlib.crc32(PLAIN)
     assert b"".join(decode("deflate", source, DEFAULT, expected=Expected(len(PLAIN), crc))) == PLAIN
     for wrong in (Expected(len(PLAIN) - 1, crc), Expected(len(PLAIN), crc ^ 1)):
-        assert reason(decode("deflate", source, DEFAULT, expected=wrong)) == ("malformed", len(PLAIN))
+        assert reason(decode("deflate", source, DEFAULT, expected=wrong)) == ("checksum", len(PLAIN))
 
 
 def test_nothing_is_decoded_before_it_is_taken() -> None:

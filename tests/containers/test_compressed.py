@@ -130,11 +130,12 @@ def test_truncated_everywhere(name: str) -> None:
 
 
 def test_damage_is_found_when_all_is_decoded() -> None:
-    """A changed byte in the data is a malformed content of the wrapper; the inner report is partial."""
+    """A changed check field is told as such; the inner report is partial."""
     data = bytearray(gzip.compress(bytes(range(256)) * 8192))
     data[-6] ^= 0xFF
     report = whole(bytes(data))
-    assert {"IMG003"} <= codes(report)
+    assert "ZIP302" in codes(report)
+    assert "IMG003" not in codes(report)
     assert report.partial
     assert report.members[0].partial
 
@@ -188,7 +189,33 @@ def test_zip_crc_is_checked() -> None:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("disk.img", bytes(512))
     data = out.getvalue().replace(bytes(512), bytes(511) + b"x")
-    assert "IMG003" in codes(whole(data))
+    assert "ZIP302" in codes(whole(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "code"),
+    [
+        ("compressed/named.gzip", -8, "ZIP302"),
+        ("compressed/named.gzip", -4, "ZIP302"),
+        ("compressed/content-size.lz4", -1, "ZIP302"),
+        ("compressed/crc32.xz", -33, "IMG003"),
+        ("compressed/plain.bz2", -4, "IMG003"),
+        ("compressed/plain.bz2", 11, "IMG003"),
+    ],
+)
+def test_each_check_field_is_verified(name: str, at: int, code: str) -> None:
+    """One bit of a check field changed: the rule names it where the decoder tells, else it is damaged data."""
+    data = bytearray(fixture(name))
+    data[at] ^= 1
+    found = codes(whole(bytes(data)))
+    assert {"ZIP302", "IMG003", "ZIP301"} & found == {code}
+
+
+def test_zstd_checksum_is_verified() -> None:
+    """The checksum of a zstd frame."""
+    data = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(bytes(range(256)) * 64))
+    data[-1] ^= 1
+    assert "ZIP302" in codes(whole(bytes(data)))
 
 
 def test_nesting_is_limited() -> None:

@@ -229,6 +229,25 @@ def header_checksum(facts: CompressedFacts, limits: Limits) -> Iterator[Finding]
     yield from _marked(header_checksum, facts, "checksum")
 
 
+@rule("ZIP302", "wrapper-content-checksum", "error")
+def content_checksum(facts: CompressedFacts, limits: Limits) -> Iterator[Finding]:
+    """The content does not have the checksum or the size that the wrapper says.
+
+    What it checks: gzip's CRC-32 and size, zstd's and lz4's checksums, zip's CRC-32 and size, where the content is
+    decoded to its end. (Of xz, lzma and bzip2 the decoders do not tell a wrong check field from damaged data: both
+    are IMG003.)
+
+    Why it matters: the file was damaged or changed.
+
+    What to do: fetch the file again and compare its checksum with the publisher's.
+
+    References: RFC 1952, section 2.3.1; RFC 8878, section 3.1.1; LZ4 Frame Format Description, "Content checksum".
+    """
+    for one in facts.decoded:
+        if one.fault is not None and one.fault.kind == "checksum":
+            yield content_checksum.at(one.fault.message, field=facts.check or "check", offset=one.fault.offset)
+
+
 @rule("ZIP401", "archive-encrypted", "error")
 def archive_encrypted(facts: CompressedFacts, limits: Limits) -> Iterator[Finding]:
     """A file in the zip archive is encrypted.
@@ -272,6 +291,7 @@ RULES = (
     expansion_ratio,
     window_over_cap,
     header_checksum,
+    content_checksum,
     archive_encrypted,
     needs_dictionary,
 )

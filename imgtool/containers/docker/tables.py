@@ -139,7 +139,7 @@ def layer_unreadable(facts: IntegrityFacts, limits: Limits) -> Iterator[Finding]
     What to do: fetch the archive again, or save it again.
     """
     for outcome in _layers(facts):
-        if outcome.fault is not None and outcome.fault.kind in ("malformed", "truncated"):
+        if outcome.fault is not None and outcome.fault.kind in ("malformed", "checksum", "truncated"):
             message = f"{outcome.layer.name}: {outcome.fault.message}"
             yield layer_unreadable.at(message, offset=outcome.layer.offset, length=outcome.layer.length)
 
