@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from imgtool.findings.ledger import LEDGER, Published
+from imgtool.findings.ledger import LEDGER
+from imgtool.findings.ledger.published import Published
 from imgtool.findings.pages import Page, page, page_of, rule_of
 
 
