@@ -173,6 +173,8 @@ class Limits(NamedTuple):
     parallels_features: int = 256  #: features of a Parallels format extension
     luks_key: int = 512  #: bytes of a LUKS1 volume key
     luks_json: int = 512 * 1024  #: characters of a LUKS2 JSON text
+    vmdk_inflated: int = 64 * 1024**4  #: bytes that all compressed grains together inflate to in a deep check
+    vmdk_gaps: int = 16_384  #: gaps of a stream that are looked at for grains in no table
     luks_objects: int = 64  #: members of a LUKS2 JSON section (the format allows 32 key slots and tokens)
     luks_iterations: int = 100_000_000  #: PBKDF2 iterations
     luks_time: int = 1024  #: Argon2 passes

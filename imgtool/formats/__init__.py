@@ -108,6 +108,8 @@ VMDK = Entry(
     checks="imgtool.formats.vmdk.checks:RULES",
     disk="imgtool.formats.vmdk.disk:open_disk",
     rank=13,
+    tables="imgtool.formats.vmdk.walk.tables:walk",
+    table_checks="imgtool.formats.vmdk.checks.tables:RULES",
     qemu="vmdk",
     glance="vmdk",
 )

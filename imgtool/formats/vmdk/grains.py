@@ -124,6 +124,16 @@ class GrainDisk(BlockDisk):
         found[: len(places)] = places
         return found
 
+    def tables(self, places: NDArray[np.int64]) -> NDArray[np.unsignedinteger[Any]]:
+        """The entries of the tables at these places, one after the other; zeros where there is no table."""
+        import numpy as np
+
+        raw = np.zeros(len(places) * self.table_entries, f"<u{self.width}")
+        for begin, after in _runs(places, self.table_bytes):
+            values = self._numbers(self.host.read_at(int(places[begin]), (after - begin) * self.table_bytes))
+            raw[begin * self.table_entries :][: len(values)] = values
+        return raw
+
     def _numbers(self, raw: bytes) -> NDArray[np.unsignedinteger[Any]]:
         import numpy as np
 
@@ -136,10 +146,7 @@ class GrainDisk(BlockDisk):
         low, skipped = divmod(first, self.table_entries)
         high = (first + count - 1) // self.table_entries + 1
         places = self.table_places(low, high - low)
-        raw = np.zeros((high - low) * self.table_entries, f"<u{self.width}")
-        for begin, after in _runs(places, self.table_bytes):
-            values = self._numbers(self.host.read_at(int(places[begin]), (after - begin) * self.table_bytes))
-            raw[begin * self.table_entries :][: len(values)] = values
+        raw = self.tables(places)
         raw = raw[skipped : skipped + count]
         if raw.any():
             kinds, hosts = self.grains(raw)

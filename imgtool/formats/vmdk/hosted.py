@@ -10,7 +10,7 @@ Extents", "ESXi Host Sparse Extents".
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from imgtool.codecs.block import inflate_zlib
 from imgtool.codecs.feed import CodecError
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 _GRAIN_MARKER = struct.Struct("<QI")
 
 _ZERO_ENTRY = Entry(ZERO, NOWHERE)
+
+
+Fault = Literal["outside", "marker", "size", "data"]
+
+
+class GrainError(DiskError):
+    """A compressed grain cannot be read; `fault` says at what it failed."""
+
+    def __init__(self, message: str, fault: Fault) -> None:
+        super().__init__(message)
+        self.fault: Fault = fault
+
+
+class Stored(NamedTuple):
+    """The compressed bytes of a grain, and where they end in the file: None where nothing says so."""
+
+    data: bytes
+    end: int | None
 
 
 class PlainGrains(GrainDisk):
@@ -78,38 +96,51 @@ class PackedGrains(PlainGrains):
     marked: bool
 
     def read_packed(self, block: int, host: int) -> Unpacked:
-        packed = self._marked(block, host) if self.marked else self.host.read_at(host, 2 * self.block_size)
+        grain = self.unpack(block, host, self.stored(block, host).data)
+        return grain if len(grain) == self.block_size else grain.ljust(self.block_size, b"\0")
+
+    def stored(self, block: int, host: int) -> Stored:
+        """A grain as it is stored. Raises GrainError."""
+        if self.marked:
+            return self._marked(block, host)
+        return Stored(self.host.read_at(host, 2 * self.block_size), None)
+
+    def unpack(self, block: int, host: int, packed: bytes) -> bytearray:
+        """What the stored bytes of a grain inflate to: a grain, of the last one at least what the disk has of it.
+        Raises GrainError."""
         try:
             grain = inflate_zlib(packed, self.block_size)
         except CodecError as error:
-            raise DiskError(f"{self.name}: the grain at byte {host}: {error}") from error
+            raise GrainError(f"{self.name}: the grain at byte {host}: {error}", "data") from error
         wanted = min(self.block_size, self.size - block * self.block_size)
         if len(grain) < wanted:
-            raise DiskError(f"{self.name}: the grain at byte {host} inflates to {len(grain)} bytes, not {wanted}")
-        return grain if len(grain) == self.block_size else grain.ljust(self.block_size, b"\0")
+            told = f"{self.name}: the grain at byte {host} inflates to {len(grain)} bytes, not {wanted}"
+            raise GrainError(told, "data")
+        return grain
 
-    def _marked(self, block: int, host: int) -> bytes:
+    def _marked(self, block: int, host: int) -> Stored:
         """What follows the marker of a grain: it must be this grain's, and no longer than twice a grain."""
         head = self.host.read_at(host, _GRAIN_MARKER.size)
         if len(head) < _GRAIN_MARKER.size:
-            raise DiskError(f"{self.name}: the grain at byte {host} lies past the end of the file")
+            raise GrainError(f"{self.name}: the grain at byte {host} lies past the end of the file", "outside")
         sector, length = _GRAIN_MARKER.unpack(head)
         if sector * SECTOR != block * self.block_size:
             wanted = block * self.block_size // SECTOR
-            raise DiskError(f"{self.name}: the grain at byte {host} is marked as sector {sector}, not {wanted}")
+            told = f"{self.name}: the grain at byte {host} is marked as sector {sector}, not {wanted}"
+            raise GrainError(told, "marker")
         if not 0 < length <= 2 * self.block_size:
-            raise DiskError(f"{self.name}: the grain at byte {host} has {length} compressed bytes")
-        packed = self.host.read_at(host + _GRAIN_MARKER.size, length)
-        if len(packed) < length:
-            raise DiskError(f"{self.name}: the grain at byte {host} ends past the end of the file")
-        return packed
+            raise GrainError(f"{self.name}: the grain at byte {host} has {length} compressed bytes", "size")
+        end = host + _GRAIN_MARKER.size + length
+        if end > self.host.size:
+            raise GrainError(f"{self.name}: the grain at byte {host} ends past the end of the file", "outside")
+        return Stored(self.host.read_at(host + _GRAIN_MARKER.size, length), end)
 
 
 def hosted_disk(
     source: Source, facts: VmdkFacts, limits: Limits, size: int, backing: Source | None, referenced: bool
 ) -> GrainDisk:
     """The disk of a KDMV extent, `size` bytes of it. Raises DiskError where its header does not hold."""
-    header = _header(source, facts)
+    header = counting_header(source, facts)
     entries = header.numGTEsPerGT
     if not 0 < entries <= lay.GTES_PER_GT:
         raise DiskError(f"{source.name}: grain tables of {entries} entries")
@@ -140,8 +171,8 @@ def hosted_disk(
     return disk
 
 
-def _header(source: Source, facts: VmdkFacts) -> lay.SparseHeader:
-    """The header that says where the directory is: the footer's, where there is one."""
+def counting_header(source: Source, facts: VmdkFacts) -> lay.SparseHeader:
+    """The header that says where the directory is: the footer's, where there is one. Raises DiskError."""
     header, footer = facts.header, facts.footer_header
     if header is None:
         raise DiskError(f"{source.name}: no sparse extent header")
