@@ -5,6 +5,9 @@ import imgtool
 report = imgtool.inspect("disk.img")
 report.format, report.virtual_size, report.checksums["sha256"]
 
+verdict = imgtool.validate("disk.img", disk_format="qcow2")
+verdict.accepted, verdict.findings
+
 with imgtool.open_disk("disk.qcow2") as disk:
     disk.size, disk.read_at(0, 512), list(disk.extents())
 """
@@ -29,12 +32,16 @@ if TYPE_CHECKING:
     )
     from imgtool.findings.core import Finding
     from imgtool.inspection.api import checksum, inspect
+    from imgtool.inspection.validate import validate
     from imgtool.limits import Limits
     from imgtool.model.comparison import Comparison
     from imgtool.model.report import Report
+    from imgtool.model.verdict import Claims, Verdict
+    from imgtool.policy.policy import Policy
     from imgtool.sources.disk import Disk, DiskError, EncryptedError, NotFollowedError
 
 _PLACES = {
+    "Claims": "imgtool.model.verdict",
     "Comparison": "imgtool.model.comparison",
     "Disk": "imgtool.sources.disk",
     "DiskError": "imgtool.sources.disk",
@@ -46,16 +53,20 @@ _PLACES = {
     "NotFollowedError": "imgtool.sources.disk",
     "NotFoundError": "imgtool.errors",
     "NotRegularError": "imgtool.errors",
+    "Policy": "imgtool.policy.policy",
     "Report": "imgtool.model.report",
     "UnsupportedError": "imgtool.errors",
     "UsageError": "imgtool.errors",
+    "Verdict": "imgtool.model.verdict",
     "checksum": "imgtool.inspection.api",
     "compare": "imgtool.disks.compare",
     "inspect": "imgtool.inspection.api",
     "open_disk": "imgtool.disks.open",
+    "validate": "imgtool.inspection.validate",
 }
 
 __all__ = [
+    "Claims",
     "Comparison",
     "Disk",
     "DiskError",
@@ -67,14 +78,17 @@ __all__ = [
     "NotFollowedError",
     "NotFoundError",
     "NotRegularError",
+    "Policy",
     "Report",
     "UnsupportedError",
     "UsageError",
+    "Verdict",
     "__version__",
     "checksum",
     "compare",
     "inspect",
     "open_disk",
+    "validate",
 ]
 
 

@@ -22,6 +22,7 @@ class Limits(NamedTuple):
     nested_reports: int = 256  #: members of one container that get a report of their own
     total_reports: int = 1024  #: nested reports below one input, at every depth together
     references: int = 1024  #: references listed of one image
+    expansion_floor: int = 1024**4  #: virtual size up to which the ratio to the file is no matter
     string: int = 64 * 1024  #: the longest string taken from an image
 
     # disks

@@ -54,19 +54,38 @@ def inspect(
     the input cannot be read, UsageError for an unknown digest and for what is neither a path nor a binary
     file object.
     """
-    _known_kind(path_or_fileobj)
+    known_kind(path_or_fileobj)
     expected = tuple(parse_expected(text) for text in expect)
     wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
-    options = Options(limits, depth, structures, whole=bool(wanted))
+    options = Options(limits, depth, structures, whole=bool(wanted), verify=bool(wanted))
+    then = None if on_facts is None else lambda source, report: on_facts(report)
+    return inspect_as(path_or_fileobj, wanted, expected, options, device=device, progress=progress, then=then)
+
+
+def inspect_as(
+    path_or_fileobj: Input,
+    wanted: tuple[str, ...],
+    expected: tuple[tuple[str, str], ...],
+    options: Options,
+    *,
+    device: bool = False,
+    progress: Progress | None = None,
+    then: Callable[[Source, Report], None] | None = None,
+) -> Report:
+    """The report of an input, as `options` say. `wanted` digests are computed and compared with those `expected`.
+
+    `then` is called with the source and its report before digests are computed; not for a stream, which is read
+    once. Raises as `inspect` does.
+    """
     if not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj):
         return _inspect_stream(path_or_fileobj, wanted, expected, options, progress)
     with open_input(path_or_fileobj, device) as source:
         report = examine(source, source.name, options)
-        if on_facts is not None:
-            on_facts(report)
-        members = RangeDigests(wanted_ranges(report) if wanted else ())
-        sums = _digests(source, wanted, progress, members) if wanted else {}
-        return _finish(report, source, sums, members.found, expected, limits)
+        if then is not None:
+            then(source, report)
+        members = RangeDigests(wanted_ranges(report) if options.verify else ())
+        sums = _digests(source, wanted, progress, members) if wanted or members else {}
+        return _finish(report, source, sums, members.found, expected, options.limits)
 
 
 def checksum(
@@ -87,7 +106,7 @@ def checksum(
 
     Raises UsageError for an unknown algorithm, InputError when the input cannot be read.
     """
-    _known_kind(path_or_fileobj)
+    known_kind(path_or_fileobj)
     if content:
         from imgtool.disks.digest import BLOCKS, content_digests
         from imgtool.disks.open import open_disk
@@ -108,7 +127,8 @@ def checksum(
         return _digests(source, names, progress)
 
 
-def _known_kind(given: object) -> None:
+def known_kind(given: object) -> None:
+    """Raises UsageError for what is neither a path nor a binary file object."""
     binary = hasattr(given, "read") and not hasattr(given, "encoding")
     if not binary and not isinstance(given, (str, os.PathLike)):
         raise UsageError(f"a path or a binary file object is needed, not {type(given).__name__}")

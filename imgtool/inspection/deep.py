@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from imgtool.detect.match import resolve
 from imgtool.disks.members import disk_members
 from imgtool.disks.recognise import Failure, Reading, guarded, recognise
@@ -14,8 +12,8 @@ from imgtool.inspection.conductor import examine
 from imgtool.inspection.guard import guarded_rules
 from imgtool.inspection.options import Options
 from imgtool.limits import DEFAULT, Limits
-from imgtool.model.report import Report
 from imgtool.model.tables import Check, TableFacts, Totals
+from imgtool.policy.judge import flattened
 from imgtool.sources.base import Source
 from imgtool.structs.view import Unreadable
 
@@ -28,7 +26,7 @@ def check(path_or_fileobj: Input, *, device: bool = False, limits: Limits = DEFA
     with open_input(path_or_fileobj, device) as source:
         report = examine(source, source.name, Options(limits))
         totals, found = check_tables(source, limits)
-    findings = tuple(sorted((*flattened(report, ""), *found), key=lambda one: SEVERITIES.index(one.severity)))
+    findings = tuple(sorted((*flattened(report), *found), key=lambda one: SEVERITIES.index(one.severity)))
     clean = not any(finding.severity != "note" for finding in findings)
     return Check(report.path, report.format, clean, totals, findings)
 
@@ -69,11 +67,3 @@ def _walk(reading: Reading, source: Source, limits: Limits, failures: list[Failu
     except Unreadable:
         return None
     return walked
-
-
-def flattened(report: Report, inside: str) -> Iterator[Finding]:
-    """The findings of a report and of its members, each with the path of its member."""
-    for finding in report.findings:
-        yield finding._replace(member=inside) if inside else finding
-    for member in report.members:
-        yield from flattened(member, f"{inside} → {member.path}" if inside else member.path)

@@ -36,7 +36,7 @@ class Streamed(NamedTuple):
 
 class _Planner:
     """A tap that keeps what an inspection needs, planning windows as it learns of them. `ranges`: likewise the
-    digests of members, where digests are asked for."""
+    digests of members, where those are compared."""
 
     def __init__(self, held: HeldStream, options: Options, examine: Examine, ranges: RangeDigests | None) -> None:
         self.held = held
@@ -95,7 +95,7 @@ def examine_stream(
     """
     names = tuple(digests)
     held = HeldStream(path, options.limits)
-    planner = _Planner(held, options, examine, RangeDigests() if names else None)
+    planner = _Planner(held, options, examine, RangeDigests() if options.verify and level == 0 else None)
     if names:
         pump = Pump(names)
         with pump:
