@@ -125,6 +125,8 @@ class Limits(NamedTuple):
     vhdx_log: int = 256 * 1024 * 1024  #: bytes of a log that is replayed
     vhdx_log_work: int = 512 * 1024 * 1024  #: bytes of log entries whose checksums are computed, torn ones included
     vhdx_log_patches: int = 32_768  #: changes that a log holds: 128 MiB of data
+    vhdx_log_glance: int = 8 * 1024 * 1024  #: bytes of a log, and of its entries, that inspecting replays
+    vhdx_table_entries: int = 1 << 27  #: entries of a BAT that are checked: 1 GiB; 64 TiB of 1 MiB blocks take half
     vhdx_named: int = 16  #: faulty regions or items of one kind that get a finding each
 
     # iso (ECMA-119, ECMA-167, El Torito)

@@ -108,7 +108,13 @@ class Claims:
         return lows[highs > lows], highs[highs > lows]
 
 
-def noted(known: Faulty, indexes: Numbers, values: Numbers, where: NDArray[np.bool_], limits: Limits) -> Faulty:
+def noted(
+    known: Faulty,
+    indexes: Numbers,
+    values: Numbers | NDArray[np.uint64],
+    where: NDArray[np.bool_],
+    limits: Limits,
+) -> Faulty:
     """`known` and the entries that `where` has, the first `limits.table_faults` of all by their number and value."""
     import numpy as np
 

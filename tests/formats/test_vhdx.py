@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import pytest
@@ -13,6 +14,7 @@ from fixtures.recipes.vhdx import (
     LOG,
     METADATA,
     MIB,
+    Change,
     Item,
     Region,
     disk,
@@ -21,8 +23,12 @@ from fixtures.recipes.vhdx import (
     items,
     locator,
     log_entry,
+    log_of,
+    metadata,
     regions,
 )
+from imgtool.inspection.deep import check
+from imgtool.limits import DEFAULT
 from tests.kit import codes, faults, fixture, no_bug, report_of
 from tests.test_golden import stream_of
 
@@ -214,8 +220,67 @@ def test_a_log_that_begins_elsewhere() -> None:
     report = report_of(data, depth=0)
     assert report.details.dirty
     assert report.details.log_entry is None
+    assert (report.details.log_state, report.virtual_size) == ("damaged", 64 * MIB)
+    assert report.details.log_fault == "the log has no valid sequence of entries: the file is damaged"
+    assert faults(report) == {"VHX007", "VHX008"}
+    assert faults(report_of(data)) == {"VHX007", "VHX008", "IMG003"}
+
+
+def test_facts_are_those_after_the_log() -> None:
+    """A log that makes the disk larger is replayed: its size counts, and both sizes are told. The guest's disk is
+    as large."""
+    data = fixture("vhdx/log-resizes.vhdx.gz")
+    report = report_of(data)
+    facts = report.details
+    assert (report.virtual_size, report.size, facts.log_state) == (96 * MIB, len(data), "replayed")
+    assert facts.log_changes == (("virtual_size", str(64 * MIB), str(96 * MIB)),)
+    assert faults(report) == {"VHX007", "VHX009"}
+    with imgtool.open_disk(io.BytesIO(data)) as disk_of_it:
+        assert disk_of_it.size == 96 * MIB
+
+
+def test_a_parent_that_only_the_log_has() -> None:
+    """A log can make a disk one with a parent, or take the parent away: both are references."""
+    pairs = [("parent_linkage", "{22222222-0000-4000-8000-000000000002}"), ("relative_path", ".\\hidden.vhdx")]
+    plain, layered = items(64 * MIB), [*items(64 * MIB, flags=2), Item(LOCATOR, locator(pairs), 4)]
+    changes = [Change(2 * MIB + at, metadata(layered).ljust(69632, b"\0")[at : at + 4096]) for at in (0, 65536)]
+    added = report_of(disk(plain, log=LOG, entry=log_of(3, 0, changes)))
+    assert [reference.value for reference in added.references] == [".\\hidden.vhdx"]
+    assert {"IMG101", "VHX009"} <= faults(added)
+    changes = [Change(2 * MIB + at, metadata(plain).ljust(69632, b"\0")[at : at + 4096]) for at in (0, 65536)]
+    removed = report_of(disk(layered, log=LOG, entry=log_of(3, 0, changes)))
+    assert [reference.value for reference in removed.references] == [".\\hidden.vhdx"]
+    assert {"IMG101", "VHX009"} <= faults(removed)
+
+
+def test_a_file_cut_after_its_log_was_written() -> None:
+    """The entries say how long the file was; a shorter one is damaged."""
+    entry = log_of(1, 0, [Change(3 * MIB, zeros=4096)], 5 * MIB)
+    facts = report_of(disk(items(64 * MIB), log=LOG, entry=entry)).details
+    assert facts.log_state == "damaged"
+    assert facts.log_fault is not None
+    assert facts.log_fault.startswith("the file was cut")
+
+
+def test_a_log_that_breaks_the_disk() -> None:
+    """What is no VHDX any more once its log is replayed is damaged; the facts are those before."""
+    entry = log_of(1, 0, [Change(2 * MIB, zeros=4096)])
+    facts = report_of(disk(items(64 * MIB), log=LOG, entry=entry)).details
+    assert (facts.log_state, facts.virtual_size, facts.broken) == ("damaged", 64 * MIB, False)
+    assert facts.log_fault is not None
+    assert facts.log_fault.startswith("broken once it is replayed")
+
+
+def test_a_log_over_the_glance() -> None:
+    """Inspecting replays logs up to its cap; the deep check those up to a larger one."""
+    data = fixture("vhdx/log-resizes.vhdx.gz")
+    report = report_of(data, limits=DEFAULT._replace(vhdx_log_glance=MIB - 1))
+    assert (report.details.log_state, report.virtual_size) == ("not-replayed", 64 * MIB)
+    assert report.details.log_fault == f"the log has {MIB} bytes, at most {MIB - 1} are replayed"
     assert faults(report) == {"VHX007"}
-    assert faults(report_of(data)) == {"VHX007", "IMG003"}
+    totals = check(io.BytesIO(data), limits=DEFAULT._replace(vhdx_log_glance=MIB - 1)).totals
+    assert totals is not None
+    assert totals.total_clusters == 48
 
 
 def test_hostile_region_table() -> None:

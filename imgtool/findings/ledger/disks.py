@@ -17,6 +17,7 @@ _VHD_TABLES = "imgtool.formats.vhd.checks.tables"
 _VHX_HEADERS = "imgtool.formats.vhdx.checks.headers"
 _VHX_REGIONS = "imgtool.formats.vhdx.checks.regions"
 _VHX_METADATA = "imgtool.formats.vhdx.checks.metadata"
+_VHX_TABLES = "imgtool.formats.vhdx.checks.tables"
 _VMD = "imgtool.formats.vmdk.checks"
 _VDI = "imgtool.formats.vdi.checks"
 _QED = "imgtool.formats.qed.checks"
@@ -176,10 +177,19 @@ DISKS: tuple[Published, ...] = (
     Published("VHX026", "vhdx-bad-block-size", f"{_VHX_METADATA}:bad_block_size"),
     Published("VHX027", "vhdx-bad-sector-size", f"{_VHX_METADATA}:bad_sector_size"),
     Published("VHX028", "vhdx-size-not-whole-sectors", f"{_VHX_METADATA}:whole_sectors"),
+    Published("VHX031", "vhdx-reserved-block-state", f"{_VHX_TABLES}:reserved_state"),
+    Published("VHX032", "vhdx-reserved-bits-in-block-table", f"{_VHX_TABLES}:reserved_bits"),
+    Published("VHX033", "vhdx-block-misplaced", f"{_VHX_TABLES}:block_misplaced"),
+    Published("VHX034", "vhdx-block-outside-file", f"{_VHX_TABLES}:block_outside"),
+    Published("VHX035", "vhdx-sector-bitmap-without-parent", f"{_VHX_TABLES}:bitmap_without_parent"),
+    Published("VHX036", "vhdx-partial-block-without-bitmap", f"{_VHX_TABLES}:partial_without_bitmap"),
+    Published("VHX037", "vhdx-blocks-overlap", f"{_VHX_TABLES}:blocks_overlap"),
+    Published("VHX038", "vhdx-block-beyond-disk", f"{_VHX_TABLES}:block_beyond"),
     Published("VHX101", "vhdx-parent-mismatch", f"{_VHX_METADATA}:parent_mismatch"),
     Published("VHX102", "vhdx-unknown-parent-type", f"{_VHX_METADATA}:unknown_parent"),
     Published("VHX201", "vhdx-too-many-entries", f"{_VHX_REGIONS}:too_many"),
     Published("VHX202", "vhdx-too-large", f"{_VHX_METADATA}:too_large"),
+    Published("VHX203", "vhdx-tables-not-checked", f"{_VHX_TABLES}:not_checked"),
     Published("VHX501", "vhdx-sectors-of-4096", f"{_VHX_METADATA}:large_sectors"),
     # VDI
     Published("VDI001", "vdi-bad-version", f"{_VDI}.header:bad_version"),

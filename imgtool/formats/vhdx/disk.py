@@ -19,7 +19,7 @@ from imgtool.errors import UsageError
 from imgtool.formats.vhdx import layout as lay
 from imgtool.formats.vhdx.facts import Region, VhdxFacts
 from imgtool.formats.vhdx.log import Overlay, replayed
-from imgtool.formats.vhdx.reader import read
+from imgtool.formats.vhdx.reader import read_as_stored
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
 from imgtool.sources.blocks import BAD, DATA, HOLE, NOWHERE, ZERO, Entry
@@ -65,7 +65,7 @@ def open_disk(
 
 def _reread(overlay: Overlay, facts: VhdxFacts, limits: Limits) -> VhdxFacts:
     """The facts as they are once the log is replayed. Raises DiskError where they make no sense then."""
-    after = read(View(overlay, limits), limits)
+    after = read_as_stored(View(overlay, limits), limits)
     if after.broken:
         reason = after.problems[0].message if after.problems else "its headers do not hold"
         raise DiskError(f"{overlay.name}: broken once its log is replayed: {reason}")

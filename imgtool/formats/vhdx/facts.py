@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from imgtool.model.facts import Facts
 
@@ -92,12 +92,25 @@ class LogEntry(NamedTuple):
     last_file_offset: int
 
 
+#: What came of the log: none to replay, replayed in memory, damaged, or larger than what inspecting looks through.
+LogState = Literal["clean", "replayed", "damaged", "not-replayed"]
+
+
+class LogChange(NamedTuple):
+    """A fact that the log changes: as the file has it, and as it is once the log is replayed."""
+
+    fact: str
+    before: str
+    after: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VhdxFacts(Facts):
     """Facts of a VHDX. Sizes and offsets in bytes.
 
     `active_header` is 1 or 2, null where neither header holds; `region_table` likewise. `subformat` is
-    "fixed", "dynamic" or "differencing". `log_guid` not null: there is a log to replay (`dirty`).
+    "fixed", "dynamic" or "differencing". `log_guid` not null: there is a log to replay (`dirty`). The facts are
+    those after it (`log_state` "replayed"); `log_fault` says why it was not, `log_changes` what it changes of them.
     """
 
     HIDDEN = frozenset({"identifier", "metadata_signature", "region_tables"})
@@ -121,6 +134,9 @@ class VhdxFacts(Facts):
     log_offset: int | None = None
     log_length: int | None = None
     log_entry: LogEntry | None = None
+    log_state: LogState = "clean"
+    log_fault: str | None = None
+    log_changes: tuple[LogChange, ...] = ()
     region_table: int | None = None
     regions: tuple[Region, ...] = ()
     region_count: int = 0

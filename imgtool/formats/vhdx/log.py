@@ -30,6 +30,10 @@ _UNIT = lay.LOG_UNIT
 _DESCRIPTORS = _UNIT // lay.LOG_DESCRIPTOR.size  #: descriptors of one sector; the header takes the room of two
 
 
+class LogCapError(DiskError):
+    """The log is larger than what is looked through."""
+
+
 class Patch(NamedTuple):
     """Bytes of the file that the log replaces: by `data`, or by zeros where that is None."""
 
@@ -111,8 +115,8 @@ def _resolved(patches: list[Patch]) -> Iterator[Patch]:
 def replayed(source: Source, facts: VhdxFacts, limits: Limits) -> Overlay | None:
     """The file with its log replayed; None where there is nothing to replay.
 
-    Raises DiskError where the log cannot be: misplaced, over its caps, without a valid sequence, or of a file that
-    was cut after it was written.
+    Raises DiskError where the log cannot be: misplaced, without a valid sequence, or of a file that was cut after it
+    was written; LogCapError where it is over its caps.
     """
     if facts.log_guid is None:
         return None
@@ -120,7 +124,7 @@ def replayed(source: Source, facts: VhdxFacts, limits: Limits) -> Overlay | None
     if facts.log_version != lay.LOG_VERSION:
         raise DiskError(f"{source.name}: the log to replay is of version {facts.log_version}, known is 0")
     if length > limits.vhdx_log:
-        raise DiskError(f"{source.name}: the log has {length} bytes, at most {limits.vhdx_log} are replayed")
+        raise LogCapError(f"{source.name}: the log has {length} bytes, at most {limits.vhdx_log} are replayed")
     if not length or length % MIB or at % MIB or at < MIB or at + length > source.size:
         raise DiskError(f"{source.name}: a log to replay at {at} of {length} bytes, in {source.size} bytes")
     log = _Log(source, at, length, facts.log_guid, limits)
@@ -218,7 +222,7 @@ class _Log:
             return None
         self.work -= length
         if length > self.limits.read or self.work < 0:
-            raise DiskError(f"{self.source.name}: the entries of its log are larger than their caps")
+            raise LogCapError(f"{self.source.name}: the entries of its log are larger than their caps")
         data = self._read(at, length)
         if crc(data) != header.checksum:
             return None
@@ -230,7 +234,7 @@ class _Log:
         count, number = header.descriptor_count, header.sequence_number
         self.patches -= count
         if self.patches < 0:
-            raise DiskError(f"{self.source.name}: the log has more than {self.limits.vhdx_log_patches} changes")
+            raise LogCapError(f"{self.source.name}: the log has more than {self.limits.vhdx_log_patches} changes")
         sector = ceil_div(count + 2, _DESCRIPTORS) * _UNIT
         found: list[Patch] = []
         for index in range(count):

@@ -1,18 +1,23 @@
 """VHDX: identifier, headers, region tables, metadata and the state of the log as facts.
 
-References: [MS-VHDX] 2.2 (header section), 2.3.1 (log entry), 2.6 (metadata region).
+Where there is a log to replay the facts are those after it: it is replayed in memory, as what opens the disk does it.
+
+References: [MS-VHDX] 2.2 (header section), 2.3 (log), 2.6 (metadata region).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from imgtool.formats.vhdx import layout as lay
-from imgtool.formats.vhdx.facts import HeaderCopy, LogEntry, Region, RegionTable, VhdxFacts
+from imgtool.formats.vhdx.facts import HeaderCopy, LogChange, LogEntry, LogState, Region, RegionTable, VhdxFacts
 from imgtool.formats.vhdx.metadata import Metadata, read_metadata
 from imgtool.formats.vhdx.probe import crc
 from imgtool.limits import Limits
 from imgtool.model.values import Reference
+from imgtool.sources.base import RangeError
+from imgtool.sources.disk import DiskError
 from imgtool.structs.view import Unreadable, View
 from imgtool.units import guid_text
 
@@ -38,6 +43,12 @@ class Regions(NamedTuple):
 
 def read(view: View, limits: Limits) -> VhdxFacts:
     """The facts of a VHDX. Raises Unreadable when even the file type identifier is not there."""
+    facts = read_as_stored(view, limits)
+    return _after_log(view, facts, limits) if facts.dirty else facts
+
+
+def read_as_stored(view: View, limits: Limits) -> VhdxFacts:
+    """The facts as the file has them, whatever its log says. Raises Unreadable as `read` does."""
     identifier = view.parse(lay.FILE_IDENTIFIER, 0)
     headers = tuple(header for at in lay.HEADERS_AT if (header := _header(view, at)))
     active = active_header(headers)
@@ -87,6 +98,65 @@ def read(view: View, limits: Limits) -> VhdxFacts:
         metadata_signature=meta.signature,
         problems=view.problems,
     )
+
+
+#: Facts that a log may change and that say what the disk is.
+_CHANGEABLE = (
+    *("virtual_size", "block_size", "logical_sector_size", "physical_sector_size", "virtual_disk_id", "subformat"),
+    *("regions", "metadata", "references"),
+)
+
+
+def _after_log(view: View, stored: VhdxFacts, limits: Limits) -> VhdxFacts:
+    """The facts once the log is replayed; as they are stored where it cannot be, with the reason.
+
+    The log can name a parent as well as take one away: references of both are kept.
+    """
+    from imgtool.formats.vhdx.log import LogCapError, replayed
+
+    glance = min(limits.vhdx_log_glance, limits.vhdx_log)
+    state: LogState = "not-replayed"
+    try:
+        overlay = replayed(view.source, stored, limits._replace(vhdx_log=glance, vhdx_log_work=glance))
+        scratch = View(overlay or view.source, limits)
+        after = read_as_stored(scratch, limits)
+    except LogCapError as error:
+        fault = str(error)
+    except DiskError as error:
+        state, fault = "damaged", str(error)
+    except RangeError as error:
+        fault = str(error)
+        view.problem("log", f"log: {fault}", kind=error.problem, offset=stored.log_offset, length=stored.log_length)
+    except Unreadable as error:
+        state, fault = "damaged", f"broken once it is replayed: {error.problem.message}"
+    else:
+        for problem in scratch.problems:
+            if problem not in view.problems:
+                view.note(problem)
+        if not after.broken or stored.broken:
+            return replace(
+                after,
+                file_size=stored.file_size,
+                partial=bool(view.problems),
+                problems=view.problems,
+                references=tuple(dict.fromkeys((*after.references, *stored.references))),
+                log_state="replayed",
+                log_changes=_changes(stored, after),
+            )
+        reason = after.problems[0].message if after.problems else "its headers do not hold"
+        state, fault = "damaged", f"broken once it is replayed: {reason}"
+    fault = fault.removeprefix(f"{view.source.name}: ")
+    return replace(stored, log_state=state, log_fault=fault, partial=True, problems=view.problems)
+
+
+def _changes(stored: VhdxFacts, after: VhdxFacts) -> tuple[LogChange, ...]:
+    found = []
+    for name in _CHANGEABLE:
+        before, now = getattr(stored, name), getattr(after, name)
+        if before != now:
+            told = (str(len(one)) if isinstance(one, tuple) else str(one) for one in (before, now))
+            found.append(LogChange(name, *told))
+    return tuple(found)
 
 
 def _header(view: View, at: int) -> HeaderCopy | None:

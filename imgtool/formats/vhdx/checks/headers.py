@@ -146,7 +146,8 @@ def log_to_replay(facts: VhdxFacts, limits: Limits) -> Iterator[Finding]:
     What it checks: the log GUID of the active header is null.
 
     Why it matters: tables and metadata are as before those changes; a program that does not replay the log
-    reads old or torn ones. What is reported here was read without it.
+    reads old or torn ones. What is reported here is the disk with its log replayed in memory; of a log over 8 MiB
+    (`limits.vhdx_log_glance`) it is as stored, and `imgtool check` and what reads the disk replay it.
 
     What to do: open it once for writing with the program that made it (`qemu-img check -r all` on a copy).
 
@@ -155,7 +156,50 @@ def log_to_replay(facts: VhdxFacts, limits: Limits) -> Iterator[Finding]:
     if facts.dirty and facts.active_header is not None:
         place = lay.HEADERS_AT[facts.active_header - 1] + 48
         message = f"there is a log to replay, {facts.log_guid}"
+        if facts.log_state == "not-replayed":
+            message += f"; it was not: {facts.log_fault}"
         yield log_to_replay.at(message, field="log_guid", offset=place, length=16)
+
+
+@rule("VHX008", "vhdx-log-damaged", "error")
+def log_damaged(facts: VhdxFacts, limits: Limits) -> Iterator[Finding]:
+    """There is a log to replay, and it cannot be.
+
+    What it checks: the log has a valid sequence of entries: of whole 4 KiB, inside the log, each with a right
+    CRC-32C, numbered one after the other, back to the tail that the newest of them names. The file is as long as it
+    was when they were written (FlushedFileOffset); what they change is neither the headers nor the log.
+
+    Why it matters: the specification calls such a file corrupt. QEMU 7.2 opens it as if it were clean, with tables
+    that were half written.
+
+    What to do: fetch the image again, or take an older copy; nobody knows what the log said.
+
+    References: [MS-VHDX] 2.3.1 to 2.3.3.
+
+    Cost: the log is read, up to 8 MiB.
+    """
+    if facts.log_state == "damaged":
+        message = f"there is a log to replay, and it cannot be: {facts.log_fault}"
+        yield log_damaged.at(message, field="log", offset=facts.log_offset, length=facts.log_length)
+
+
+@rule("VHX009", "vhdx-log-changes-metadata", "warning")
+def log_changes(facts: VhdxFacts, limits: Limits) -> Iterator[Finding]:
+    """The log changes what the disk is: with and without it two programs see two disks.
+
+    What it checks: sizes, identity, regions, metadata items and parent of the disk are the same before and after the
+    log is replayed. Both values are given.
+
+    Why it matters: a program that does not replay the log sees another size, or a parent that is there no more. An
+    image whose disk was being resized looks like this; so does one that somebody made to.
+
+    What to do: open it once for writing with the program that made it, and inspect it again.
+
+    References: [MS-VHDX] 2.3.3.
+    """
+    for change in facts.log_changes:
+        message = f"the log changes {change.fact} from {change.before} to {change.after}"
+        yield log_changes.at(message, field=change.fact, offset=facts.log_offset, length=facts.log_length)
 
 
 HEADERS = (
@@ -166,4 +210,6 @@ HEADERS = (
     bad_version,
     log_misplaced,
     log_to_replay,
+    log_damaged,
+    log_changes,
 )
