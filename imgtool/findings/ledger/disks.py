@@ -10,6 +10,7 @@ _QCW_EXTENSIONS = "imgtool.formats.qcow2.checks.extensions"
 _QCW_METADATA = "imgtool.formats.qcow2.checks.metadata"
 _QCW_REFERENCES = "imgtool.formats.qcow2.checks.references"
 _QCW_ENCRYPTION = "imgtool.formats.qcow2.checks.encryption"
+_QCW_TABLES = "imgtool.formats.qcow2.checks.tables"
 _VHD_STRUCTURE = "imgtool.formats.vhd.checks.structure"
 _VHD_SIZES = "imgtool.formats.vhd.checks.sizes"
 _VHD_INTEGRITY = "imgtool.formats.vhd.checks.integrity"
@@ -40,17 +41,27 @@ DISKS: tuple[Published, ...] = (
     Published("QCW013", "qcow2-image-marked-dirty", f"{_QCW_STRUCTURE}:marked_dirty"),
     Published("QCW014", "qcow2-image-marked-corrupt", f"{_QCW_STRUCTURE}:marked_corrupt"),
     Published("QCW015", "qcow2-lazy-refcounts", f"{_QCW_STRUCTURE}:lazy_refcounts"),
+    Published("QCW016", "qcow2-entry-outside-file", f"{_QCW_TABLES}:outside"),
+    Published("QCW017", "qcow2-entry-misaligned", f"{_QCW_TABLES}:misaligned"),
+    Published("QCW018", "qcow2-entry-reserved-bits", f"{_QCW_TABLES}:reserved"),
+    Published("QCW019", "qcow2-clusters-overlap", f"{_QCW_TABLES}:overlap"),
     Published("QCW020", "qcow2-extension-crosses-its-area", f"{_QCW_EXTENSIONS}:crossing"),
     Published("QCW021", "qcow2-extension-repeated", f"{_QCW_EXTENSIONS}:repeated"),
     Published("QCW022", "qcow2-extension-bad-size", f"{_QCW_EXTENSIONS}:bad_size"),
     Published("QCW023", "qcow2-unknown-extension", f"{_QCW_EXTENSIONS}:unknown"),
+    Published("QCW024", "qcow2-zero-flag-not-allowed", f"{_QCW_TABLES}:zero_flag"),
+    Published("QCW025", "qcow2-subclusters-contradict", f"{_QCW_TABLES}:subclusters"),
+    Published("QCW026", "qcow2-compressed-entry-malformed", f"{_QCW_TABLES}:packed_entry"),
+    Published("QCW027", "qcow2-table-not-read", f"{_QCW_TABLES}:not_read"),
     Published("QCW030", "qcow2-snapshots-present", f"{_QCW_METADATA}:snapshots_present"),
     Published("QCW031", "qcow2-snapshot-extra-data-short", f"{_QCW_METADATA}:snapshot_extra"),
     Published("QCW032", "qcow2-snapshot-l1-table-misplaced", f"{_QCW_METADATA}:snapshot_l1_table"),
+    Published("QCW033", "qcow2-snapshots-with-data-file", f"{_QCW_METADATA}:snapshots_elsewhere"),
     Published("QCW040", "qcow2-bitmaps-present", f"{_QCW_METADATA}:bitmaps_present"),
     Published("QCW041", "qcow2-bitmaps-stale", f"{_QCW_METADATA}:bitmaps_stale"),
     Published("QCW042", "qcow2-bitmap-directory-misplaced", f"{_QCW_METADATA}:bitmap_directory"),
     Published("QCW043", "qcow2-bitmap-malformed", f"{_QCW_METADATA}:bitmap_entry"),
+    Published("QCW044", "qcow2-bitmap-entry-malformed", f"{_QCW_TABLES}:bitmap_entries"),
     Published("QCW050", "qcow-bad-cluster-size", f"{_QCOW1}:bad_cluster_size"),
     Published("QCW051", "qcow-bad-l2-size", f"{_QCOW1}:bad_l2_size"),
     Published("QCW052", "qcow-disk-too-small", f"{_QCOW1}:too_small"),
@@ -70,6 +81,11 @@ DISKS: tuple[Published, ...] = (
     Published("QCW102", "qcow2-backing-offset-without-size", f"{_QCW_REFERENCES}:offset_without_size"),
     Published("QCW103", "qcow2-unsafe-backing-format", f"{_QCW_REFERENCES}:unsafe_format"),
     Published("QCW104", "qcow2-raw-external-data-mismatch", f"{_QCW_REFERENCES}:raw_external_data"),
+    Published("QCW301", "qcow2-refcount-too-low", f"{_QCW_TABLES}:refcount_low"),
+    Published("QCW302", "qcow2-clusters-leaked", f"{_QCW_TABLES}:leaked"),
+    Published("QCW303", "qcow2-copied-flag-wrong", f"{_QCW_TABLES}:copied"),
+    Published("QCW304", "qcow2-compressed-data-malformed", f"{_QCW_TABLES}:packed_data"),
+    Published("QCW305", "qcow2-compressed-not-all-inflated", f"{_QCW_TABLES}:not_inflated"),
     Published("QCW401", "qcow2-legacy-aes-encryption", f"{_QCW_ENCRYPTION}:legacy_aes"),
     Published("QCW402", "qcow2-crypto-header-mismatch", f"{_QCW_ENCRYPTION}:crypto_header"),
     Published("QCW403", "qcow2-luks-encryption", f"{_QCW_ENCRYPTION}:luks"),

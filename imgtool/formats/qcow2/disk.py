@@ -116,7 +116,8 @@ def _linked(links: tuple[Linked, ...], kind: str) -> Source | None:
     return next((link.disk for link in links if link.reference.kind == kind), None)
 
 
-def _rules(source: Source, facts: Qcow2Facts, data: Source | None) -> Rules:
+def entry_rules(source: Source, facts: Qcow2Facts, data: Source | None) -> Rules:
+    """What L2 entries of an image may say; `data`: its data file, where that is opened."""
     strict = facts.extended_l2 or facts.version == 2
     external = bool("external-data-file" in facts.incompatible_features)
     followed = source if not external else data
@@ -137,7 +138,7 @@ class Qcow2Disk(BlockDisk):
         self, source: Source, facts: Qcow2Facts, limits: Limits, mapped: Mapped, links: tuple[Linked, ...]
     ) -> None:
         data = _linked(links, "data-file")
-        rules = _rules(source, facts, data)
+        rules = entry_rules(source, facts, data)
         self._parts = lay.SUBCLUSTERS if facts.extended_l2 else 1
         super().__init__(
             data if rules.external and data is not None else source,
@@ -154,10 +155,7 @@ class Qcow2Disk(BlockDisk):
         self._limits = limits
         self._rules = rules
         self._tables = Tables(source, mapped.l1, rules.cluster_size, 16 if facts.extended_l2 else 8)
-        marked = "compression-type" in facts.incompatible_features
-        self._compression = (
-            facts.compression_type if marked == (facts.compression_type != "zlib") else "contradictory"
-        )
+        self._compression = compression(facts)
 
     @property
     def allocated(self) -> int | None:
@@ -266,11 +264,22 @@ class Qcow2Disk(BlockDisk):
         return made
 
     def _decode(self, data: bytes) -> Unpacked:
-        if self._compression == "zlib":
-            return inflate(data, self.packed_size)
-        if self._compression == "zstd":
-            return unzstd(data, self.packed_size, self._limits)
-        raise CodecError("malformed", f"the compression type is {self._compression}")
+        return unpack(data, self.packed_size, self._compression, self._limits)
+
+
+def compression(facts: Qcow2Facts) -> str:
+    """How clusters are compressed: the type, "contradictory" where its feature bit says otherwise."""
+    marked = "compression-type" in facts.incompatible_features
+    return facts.compression_type if marked == (facts.compression_type != "zlib") else "contradictory"
+
+
+def unpack(data: bytes, size: int, method: str, limits: Limits) -> Unpacked:
+    """A compressed cluster's bytes, at most `size`. Raises CodecError."""
+    if method == "zlib":
+        return inflate(data, size)
+    if method == "zstd":
+        return unzstd(data, size, limits)
+    raise CodecError("malformed", f"the compression type is {method}")
 
 
 #: The bitmap of a cluster all of whose subclusters are of one kind.

@@ -15,6 +15,11 @@ from imgtool.structs.view import Unreadable, View
 
 def snapshots(view: View, header: lay.HeaderV2, limits: Limits) -> tuple[Snapshot, ...]:
     """The first `limits.qcow2_snapshots_listed` snapshots, as far as they can be read."""
+    return snapshot_table(view, header, limits)[0]
+
+
+def snapshot_table(view: View, header: lay.HeaderV2, limits: Limits) -> tuple[tuple[Snapshot, ...], int]:
+    """`snapshots`, and where in the file the last of them ends."""
     found: list[Snapshot] = []
     position = header.snapshots_offset
     for _ in range(min(header.nb_snapshots, limits.qcow2_snapshots_listed)):
@@ -28,7 +33,7 @@ def snapshots(view: View, header: lay.HeaderV2, limits: Limits) -> tuple[Snapsho
             message = f"snapshot table is over {limits.qcow2_snapshot_table} bytes"
             view.problem("snapshot table", message, kind="cap", offset=header.snapshots_offset)
             break
-    return tuple(found)
+    return tuple(found), position
 
 
 def _snapshot(view: View, offset: int, limits: Limits) -> tuple[Snapshot, int]:

@@ -97,6 +97,24 @@ def snapshot_l1_table(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
             yield snapshot_l1_table.at(message, field="l1_table_offset", offset=snapshot.entry_offset, length=12)
 
 
+@rule("QCW033", "qcow2-snapshots-with-data-file", "error")
+def snapshots_elsewhere(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
+    """The image has internal snapshots though its data lies in a data file.
+
+    What it checks: nb_snapshots is 0 where incompatible bit 2 (external data file) is set.
+
+    Why it matters: no cluster of the data file can be shared with a snapshot: what the snapshot holds has been
+    overwritten.
+
+    What to do: `qemu-img convert` leaves snapshots out.
+
+    References: QEMU docs/interop/qcow2, section "Header", incompatible_features.
+    """
+    if facts.nb_snapshots and "external-data-file" in facts.incompatible_features:
+        message = f"{facts.nb_snapshots} snapshots in an image with a data file"
+        yield snapshots_elsewhere.at(message, field="nb_snapshots", offset=60, length=4)
+
+
 @rule("QCW040", "qcow2-bitmaps-present", "note")
 def bitmaps_present(facts: Qcow2Facts, limits: Limits) -> Iterator[Finding]:
     """The image carries persistent dirty bitmaps.
@@ -222,6 +240,7 @@ METADATA = (
     snapshots_present,
     snapshot_extra,
     snapshot_l1_table,
+    snapshots_elsewhere,
     bitmaps_present,
     bitmaps_stale,
     bitmap_directory,
