@@ -80,7 +80,7 @@ class _Walk:
                 chunk = there[begin : begin + step]
                 self.tables_left -= len(chunk)
                 if self.tables_left < 0:
-                    return
+                    break
                 self._tables(chunk + first, places[chunk], copies[chunk])
 
     def _beyond(self, first: int, count: int) -> None:
@@ -229,14 +229,20 @@ def _areas(state: _Walk, source: Source) -> None:
     """Take the room of what is neither a table nor a grain."""
     facts, disk = state.facts, state.disk
     for name, start, length in _parts(facts, source):
-        state.claims.one(start, min(start + length, source.size), area_label(name))
+        _take(state, start, start + length, name)
     for name, one in (("the grain directory", disk), ("the redundant grain directory", state.other)):
         if one is None or (name != "the grain directory" and one.directory_at == disk.directory_at):
             continue
         length = one.held * one.width
         marked = state.stream and has_marker(source, one.directory_at, length, GRAIN_DIRECTORY)
         start = one.directory_at - SECTOR * marked
-        state.claims.one(start, ceil_div(one.directory_at + length, SECTOR) * SECTOR, area_label(name))
+        _take(state, start, ceil_div(one.directory_at + length, SECTOR) * SECTOR, name)
+
+
+def _take(state: _Walk, start: int, end: int, name: str) -> None:
+    """Take what the file has of an area."""
+    size = state.disk.host.size
+    state.claims.one(min(start, size), min(end, size), area_label(name))
 
 
 def _parts(facts: VmdkFacts, source: Source) -> Iterator[tuple[str, int, int]]:
