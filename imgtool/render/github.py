@@ -13,24 +13,30 @@ from imgtool.render.escape import workflow_message, workflow_property
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
+def failure(path: str, message: str) -> str:
+    """An annotation for an input that could not be judged."""
+    return _line("error", path, "not judged", message)
+
+
 def lines(verdict: Verdict) -> str:
     """An annotation for each finding, and one where the verdict is incomplete; nothing for a clean file.
 
     Rejected files always have one of level error.
     """
     told = [
-        _line(_COMMANDS[one.severity], verdict, f"{one.code} {one.name}", _message(one)) for one in verdict.findings
+        _line(_COMMANDS[finding.severity], verdict.path, f"{finding.code} {finding.name}", _message(finding))
+        for finding in verdict.findings
     ]
     if verdict.incomplete:
         message = f"not everything could be looked at; rules that did not run: {', '.join(verdict.not_run) or '-'}"
-        told.append(_line("warning", verdict, "incomplete", message))
+        told.append(_line("warning", verdict.path, "incomplete", message))
     if not verdict.accepted and not any(line.startswith("::error ") for line in told):
-        told.append(_line("error", verdict, "rejected", f"rejected by the policy {verdict.policy}"))
+        told.append(_line("error", verdict.path, "rejected", f"rejected by the policy {verdict.policy}"))
     return "".join(told)
 
 
-def _line(command: str, verdict: Verdict, title: str, message: str) -> str:
-    properties = f"file={workflow_property(verdict.path)},title={workflow_property(title)}"
+def _line(command: str, path: str, title: str, message: str) -> str:
+    properties = f"file={workflow_property(path)},title={workflow_property(title)}"
     return f"::{command} {properties}::{workflow_message(message)}\n"
 
 

@@ -13,21 +13,27 @@ from imgtool.render.text import findings_text
 _SUITE = "imgtool validate"
 
 
-def document(verdicts: Iterable[Verdict]) -> str:
+def document(verdicts: Iterable[Verdict], failures: Iterable[tuple[str, str]] = ()) -> str:
     """One XML document. The findings of a rejected file are the text of its failure; those of an accepted one, and
-    what could not be looked at, its system-out."""
-    judged = list(verdicts)
-    counts = f'tests="{len(judged)}" failures="{sum(not one.accepted for one in judged)}" errors="0" skipped="0"'
+    what could not be looked at, its system-out. `failures` (path, message) could not be judged: errors."""
+    judged, failed = list(verdicts), list(failures)
+    rejected = sum(not one.accepted for one in judged)
+    counts = f'tests="{len(judged) + len(failed)}" failures="{rejected}" errors="{len(failed)}" skipped="0"'
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites {counts}>"]
     lines.append(f'  <testsuite name="{_SUITE}" {counts}>')
     for verdict in judged:
         lines += _case(verdict)
+    for path, message in failed:
+        lines += (f"{_head(path)}>", f'      <error type="not judged" message="{xml(message)}"/>', "    </testcase>")
     return "\n".join([*lines, "  </testsuite>", "</testsuites>"]) + "\n"
 
 
+def _head(path: str) -> str:
+    return f'    <testcase classname="{_SUITE}" name="{xml(path)}" file="{xml(path)}"'
+
+
 def _case(verdict: Verdict) -> Iterator[str]:
-    path = xml(verdict.path)
-    head = f'    <testcase classname="{_SUITE}" name="{path}" file="{path}"'
+    head = _head(verdict.path)
     told = [xml(line) for finding in verdict.findings for line in _told(finding)]
     if verdict.incomplete:
         told.append(f"incomplete; rules that did not run: {', '.join(verdict.not_run) or '-'}")

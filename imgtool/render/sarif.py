@@ -30,11 +30,14 @@ _BELOW = " → "
 Json: TypeAlias = dict[str, object]
 
 
-def document(verdicts: Iterable[Verdict]) -> str:
-    """One log with one run: rules that were broken, with their pages; files; results."""
+def document(verdicts: Iterable[Verdict], failures: Iterable[tuple[str, str]] = ()) -> str:
+    """One log with one run: rules that were broken, with their pages; files; results.
+
+    `failures` are (path, message) of inputs that could not be judged: the run was not successful.
+    """
     import json
 
-    judged = list(verdicts)
+    judged, failed = list(verdicts), list(failures)
     codes = sorted({finding.code for verdict in judged for finding in verdict.findings})
     numbers = {code: number for number, code in enumerate(codes)}
     artifacts = _Artifacts()
@@ -43,14 +46,15 @@ def document(verdicts: Iterable[Verdict]) -> str:
         file = artifacts.file(verdict)
         results += [_result(finding, numbers, artifacts, file) for finding in verdict.findings]
         if verdict.incomplete:
-            notifications.append(_incomplete(verdict, artifacts, file))
+            notifications.append(_incomplete(verdict, artifacts.location(file)))
+    notifications += [_notification("error", message, _location(path)) for path, message in failed]
     driver = {
         "name": "imgtool",
         "version": __version__,
         "semanticVersion": __version__,
         "rules": [_rule(code) for code in codes],
     }
-    invocation = {"executionSuccessful": True, "toolExecutionNotifications": notifications}
+    invocation = {"executionSuccessful": not failed, "toolExecutionNotifications": notifications}
     run = {
         "tool": {"driver": driver},
         "invocations": [invocation],
@@ -171,11 +175,13 @@ def _logical(finding: Finding) -> Json:
     return {"name": terminal(names[-1]), "fullyQualifiedName": terminal(_BELOW.join(names)), "kind": kind}
 
 
-def _incomplete(verdict: Verdict, artifacts: _Artifacts, file: int) -> Json:
-    """A notification (§3.58) that names the rules that did not run."""
+def _incomplete(verdict: Verdict, location: Json) -> Json:
     codes = ", ".join(verdict.not_run) or "-"
-    return {
-        "level": "warning" if verdict.accepted else "error",
-        "message": {"text": sarif_text(f"not everything could be looked at; rules that did not run: {codes}")},
-        "locations": [{"physicalLocation": {"artifactLocation": artifacts.location(file)}}],
-    }
+    message = f"not everything could be looked at; rules that did not run: {codes}"
+    return _notification("warning" if verdict.accepted else "error", message, location)
+
+
+def _notification(level: str, message: str, location: Json) -> Json:
+    """A notification (§3.58): what kept the tool from judging a file, or the whole of it."""
+    place = {"physicalLocation": {"artifactLocation": location}}
+    return {"level": level, "message": {"text": sarif_text(message)}, "locations": [place]}

@@ -45,6 +45,9 @@ SAMPLES = (
     verdict("box.ova", MEMBER, MEMBER._replace(member="disk.vmdk", offset=None), accepted=False, policy="strict"),
 )
 
+#: Inputs that could not be judged.
+FAILURES = (("gone.img", "gone.img: No such file or directory"), ("a<b:\n", "a<b:\n: Permission denied, {0}"))
+
 _texts = st.text(st.characters(codec=None), max_size=30) | st.sampled_from(
     [
         "]]>",

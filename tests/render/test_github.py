@@ -9,15 +9,19 @@ from hypothesis import given, settings
 from imgtool.findings.pages import page
 from imgtool.model.verdict import Verdict
 from imgtool.render import github
-from tests.render.samples import BACKING, SAMPLES, SNAPSHOTS, verdict, verdicts
+from tests.render.samples import BACKING, FAILURES, SAMPLES, SNAPSHOTS, verdict, verdicts
 from tests.render.snapshot import agrees
 
 _COMMAND = re.compile(r"::(error|warning|notice) file=([^:,\r\n]*),title=([^:,\r\n]*)::([^\r\n]*)")
 
 
 def annotations(judged: Verdict) -> list[tuple[str, str, str, str]]:
+    """Level, file, title and message of each line of a verdict."""
+    return read(github.lines(judged))
+
+
+def read(text: str) -> list[tuple[str, str, str, str]]:
     """Level, file, title and message of each line, as a runner reads them."""
-    text = github.lines(judged)
     assert text == "" or text.endswith("\n")
     found = []
     for line in text.split("\n")[:-1]:
@@ -65,6 +69,15 @@ def test_a_rejected_file_has_an_error() -> None:
     """Also where only warnings, or what could not be seen, led to it."""
     assert [one[0] for one in annotations(verdict("a", SNAPSHOTS, accepted=False))] == ["warning", "error"]
     assert [one[0] for one in annotations(verdict("a", not_run=("ISO301",), accepted=False))] == ["warning", "error"]
+
+
+def test_what_could_not_be_judged() -> None:
+    """One error a file."""
+    text = "".join(github.failure(*failure) for failure in FAILURES)
+    assert read(text) == [
+        ("error", "gone.img", "not judged", "gone.img: No such file or directory"),
+        ("error", "a<b:\\x0a", "not judged", "a<b:\\x0a: Permission denied, {0}"),
+    ]
 
 
 @given(verdicts())

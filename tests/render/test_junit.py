@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from junitparser import Failure, JUnitXml
+from junitparser import Error, Failure, JUnitXml
 
 from imgtool.model.verdict import Verdict
 from imgtool.render import junit
 from imgtool.render.escape import terminal
-from tests.render.samples import BACKING, SAMPLES, SNAPSHOTS, verdict, verdicts
+from tests.render.samples import BACKING, FAILURES, SAMPLES, SNAPSHOTS, verdict, verdicts
 from tests.render.snapshot import agrees
 
 
@@ -72,6 +72,17 @@ def test_more_codes_than_a_line_holds() -> None:
     found = [BACKING._replace(code=f"ZZZ00{number}", name="n") for number in range(5)]
     (case,) = next(iter(loaded(verdict("a", *found, accepted=False))))
     assert case.result[0].message == "rejected by the policy default: ZZZ000 n, ZZZ001 n, ZZZ002 n and 2 more"
+
+
+def test_what_could_not_be_judged() -> None:
+    """An error, not a failure: nothing was said about the file."""
+    document = JUnitXml.fromfile(io.BytesIO(junit.document(SAMPLES[:1], FAILURES).encode()))
+    assert (document.tests, document.failures, document.errors) == (3, 0, 2)
+    (suite,) = document
+    _, gone, denied = suite
+    assert isinstance(gone.result[0], Error)
+    assert (gone.name, gone.result[0].message) == ("gone.img", "gone.img: No such file or directory")
+    assert denied.name == "a<b:\\x0a"
 
 
 @given(st.lists(verdicts(), max_size=3))

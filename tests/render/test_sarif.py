@@ -17,7 +17,7 @@ from jsonschema import Draft4Validator
 from imgtool.findings.ledger import LEDGER
 from imgtool.model.verdict import Verdict
 from imgtool.render import sarif
-from tests.render.samples import BACKING, SAMPLES, verdict, verdicts
+from tests.render.samples import BACKING, FAILURES, SAMPLES, verdict, verdicts
 from tests.render.snapshot import agrees
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -142,6 +142,20 @@ def test_what_did_not_run_is_a_notification() -> None:
     notifications = run_of(*SAMPLES)["invocations"][0]["toolExecutionNotifications"]
     assert [one["level"] for one in notifications] == ["warning", "error"]
     assert notifications[0]["message"]["text"].endswith("rules that did not run: QCW201, QCW202")
+
+
+def test_what_could_not_be_judged() -> None:
+    """The run was not successful; a notification says why, with the file."""
+    log = json.loads(sarif.document(SAMPLES[:1], FAILURES))
+    validator().validate(log)
+    (run,) = log["runs"]
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    first, second = invocation["toolExecutionNotifications"]
+    assert (first["level"], first["message"]["text"]) == ("error", "gone.img: No such file or directory")
+    assert first["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "gone.img"
+    assert second["message"]["text"] == "a<b:\\x0a: Permission denied, {{0}}"
+    assert len(run["artifacts"]) == 1
 
 
 @given(st.lists(verdicts(), max_size=3))
