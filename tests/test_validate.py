@@ -145,22 +145,23 @@ def test_followed_references_must_hold(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     base = qemu_create(tmp_path / "images" / "base.qcow2", "qcow2", "1M")
     top = qemu_create(tmp_path / "images" / "top.qcow2", "qcow2", None, extra=("-F", "qcow2", "-b", "base.qcow2"))
-    told = imgtool.validate(top, policy=policy)
+    told = imgtool.validate(top, policy=policy, follow=True)
     assert (told.accepted, told.incomplete) == (True, False)
     assert [finding.severity for finding in told.findings if finding.code == "IMG101"] == ["note"]
-    assert imgtool.validate(top, policy=policy, follow=False).incomplete
+    alone = imgtool.validate(top, policy=policy)
+    assert (errors(alone), alone.incomplete) == (["IMG101"], True)
     base.unlink()
-    assert errors(imgtool.validate(top, policy=policy)) == ["IMG103"]
+    assert errors(imgtool.validate(top, policy=policy, follow=True)) == ["IMG101", "IMG103"]
     base.symlink_to(top)
-    assert errors(imgtool.validate(top, policy=policy)) == ["IMG103"]
+    assert errors(imgtool.validate(top, policy=policy, follow=True)) == ["IMG101", "IMG103"]
     base.unlink()
     outside = tmp_path / "outside"
     outside.mkdir()
     base.symlink_to(qemu_create(outside / "base.qcow2", "qcow2", "1M"))
-    assert errors(imgtool.validate(top, policy=policy)) == ["IMG103"]
+    assert errors(imgtool.validate(top, policy=policy, follow=True)) == ["IMG101", "IMG103"]
     assert imgtool.validate(top, policy=policy, follow=outside).accepted
-    streamed = imgtool.validate(stream_of(top.read_bytes()), policy=policy)
-    assert (streamed.accepted, streamed.incomplete) == (True, True)
+    streamed = imgtool.validate(stream_of(top.read_bytes()), policy=policy, follow=True)
+    assert (errors(streamed), streamed.incomplete) == (["IMG101"], True)
 
 
 def test_deep_on_a_stream_is_incomplete() -> None:

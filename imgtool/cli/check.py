@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from imgtool.cli.disk import Follow, FollowIn
 from imgtool.cli.frame import AsJson, Device, Quiet, colour_wanted, epilog, leave, verb
 from imgtool.errors import EXIT_DONE, EXIT_NO, UsageError
 from imgtool.findings.core import SEVERITIES
@@ -20,6 +21,8 @@ EXAMPLES = (
     "imgtool check --json disk.img",
     "imgtool check --fail-on error --device disk.img",
     "imgtool check --quiet disk.img",
+    "imgtool check --follow disk.img",
+    "imgtool check --follow-in images disk.img",
 )
 
 
@@ -31,13 +34,15 @@ def command(
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="error|warning", help="Exit 1 for findings this bad or worse.")
     ] = "error",
+    follow: Follow = False,
+    follow_in: FollowIn = None,
     device: Device = False,
     quiet: Quiet = False,
 ) -> None:
     """Check every table of an image: entries, reference counts, leaks, overlaps, fragmentation. Never repairs."""
     if fail_on not in ("error", "warning"):
         raise UsageError(f"--fail-on is error or warning, not {fail_on!r}")
-    result = check(path, device=device)
+    result = check(path, follow=follow_in or follow, device=device)
     if as_json:
         sys.stdout.write(checks.json_line(result))
     elif not quiet:

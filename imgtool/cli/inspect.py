@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Annotated
 
 import typer
 
+from imgtool.cli.batch import file_size, in_order
 from imgtool.cli.frame import (
     AsJson,
     Device,
@@ -175,32 +175,19 @@ def _results(
     progress: str,
     quiet: bool,
 ) -> Iterator[tuple[str, _Result]]:
-    """Each input with its report or failure, in order; at most twice `jobs` are under way."""
+    """Each input with its report or failure, in order."""
+    on_facts = show.facts if jobs == 1 else None
 
-    def one(path: str, on_facts: Callable[[Report], None] | None) -> _Result:
+    def one(path: str) -> _Result:
         try:
-            with Meter(path, _size(path), progress, quiet) as meter:
+            with Meter(path, file_size(path), progress, quiet) as meter:
                 return ask(path, progress=meter, on_facts=on_facts)
         except UsageError:
             raise
         except ImgtoolError as error:
             return error
 
-    if jobs == 1:
-        for path in paths:
-            yield path, one(path, show.facts)
-        return
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[tuple[str, Future[_Result]]] = deque()
-        for path in paths:
-            waiting.append((path, pool.submit(one, path, None)))
-            if len(waiting) >= 2 * jobs:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+    return in_order(paths, one, jobs)
 
 
 def _report(
@@ -227,15 +214,6 @@ def _report(
         progress=progress,
         on_facts=on_facts,
     )
-
-
-def _size(path: str) -> int | None:
-    import os
-
-    try:
-        return None if path == "-" else os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
 
 
 def _status(report: Report, fail_on: str | None, expected: bool) -> int:

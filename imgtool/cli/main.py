@@ -16,7 +16,20 @@ from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATE
 from imgtool.version import __version__
 
 #: The verbs, in the order of the help; each is the module of its name.
-VERBS = ("inspect", "checksum", "map", "compare", "read", "check", "formats", "schema", "doctor")
+VERBS = (
+    "inspect",
+    "checksum",
+    "map",
+    "compare",
+    "read",
+    "check",
+    "validate",
+    "rule",
+    "policy",
+    "formats",
+    "schema",
+    "doctor",
+)
 
 
 class Verbs(TyperGroup):

@@ -46,7 +46,7 @@ def validate(
     ignore: Iterable[str] = (),
     fail_on: str | None = None,
     deep: bool = False,
-    follow: bool | str | os.PathLike[str] = True,
+    follow: bool | str | os.PathLike[str] = False,
     device: bool = False,
     limits: Limits = DEFAULT,
     progress: Progress | None = None,
@@ -59,7 +59,7 @@ def validate(
     digests to compute. `min_disk`, `min_ram`, `max_virtual_size`: bytes, or sizes as people type them ("10G").
     `select`, `ignore`: the rules that count: codes, beginnings of codes, names. `fail_on`: "error" or "warning"
     where the policy's own threshold is not wanted. `deep`: every table too. `follow`: where files may lie of
-    references that the policy has followed: True beside the image, a folder, or False.
+    references that the policy has followed: True beside the image, a folder; False follows none.
 
     Whatever is in the file, a Verdict comes back. Raises InputError when the input cannot be read, UsageError for
     what is no format, policy, size, digest or rule.
@@ -113,7 +113,8 @@ class _Look:
             self.found += tables
             self.deep_done = True
         kinds = {reference.kind for reference in report.references}
-        if self._path is not None and kinds and kinds <= set(self._policy.follow_references):
+        follow = set(self._policy.follow_references)
+        if self._path is not None and kinds & follow and kinds <= follow | set(self._policy.allow_references):
             self.found += self._chain(self._path)
 
     def _chain(self, path: str) -> Iterator[Finding]:

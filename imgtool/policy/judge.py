@@ -32,7 +32,7 @@ def judge(
     `select`, `ignore`: selectors as in a policy; what is not selected, or ignored, does not count and is not shown.
     `followed`: references were opened and hold. `not_run`: codes of rules that could not run at all.
     """
-    findings = tuple(_effective((*flattened(report), *found), policy, select, ignore))
+    findings = tuple(_effective((*flattened(report), *found), policy, select, ignore, followed))
     if not _is_inspected(report, policy, claims):
         findings = tuple(finding for finding in findings if finding.code.startswith(FAILED))
     findings = tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))
@@ -52,9 +52,10 @@ def _is_inspected(report: Report, policy: Policy, claims: Claims) -> bool:
 
 
 def _effective(
-    findings: Iterable[Finding], policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...]
+    findings: Iterable[Finding], policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...], followed: bool
 ) -> Iterator[Finding]:
     """The findings that count, with the severities that the policy gives them. A failed check always counts."""
+    kinds = (*policy.allow_references, *(policy.follow_references if followed else ()))
     for finding in findings:
         code, name = finding.code, finding.name
         if code.startswith(FAILED):
@@ -64,17 +65,17 @@ def _effective(
             continue
         if any(selects(one, code, name) for one in ignore):
             continue
-        level = "note" if _is_allowed_reference(finding, policy) else policy.level(code, name)
+        level = "note" if _names_one_of(kinds, finding) else policy.level(code, name)
         if level is None:
             yield finding
         elif level != "off":
             yield finding._replace(severity=level)
 
 
-def _is_allowed_reference(finding: Finding, policy: Policy) -> bool:
-    kinds = (*policy.allow_references, *policy.follow_references)
+def _names_one_of(kinds: tuple[str, ...], finding: Finding) -> bool:
+    """True for a finding that tells of a reference of one of the kinds."""
     kind = "parent" if finding.code == _PARENT_OF_VMDK else finding.field if finding.code == _REFERENCE else None
-    return kind is not None and kind in kinds
+    return kind in kinds
 
 
 def flattened(report: Report, inside: str = "") -> Iterator[Finding]:

@@ -30,8 +30,8 @@ class Policy(NamedTuple):
     name, and the longest one that fits decides. `fail_on`: what rejects.
     `encrypted`: content that cannot be looked into without a key is accepted. `incomplete`: so is what rules could
     not see. `refuse`: facts that content may not have ("qcow2.extended_l2", "luks.version=2", "x.y!=z").
-    `allow_references`: kinds that an image may name; `follow_references`: those that are opened below the folder
-    that the caller allows, and must hold.
+    `allow_references`: kinds that an image may name; `follow_references`: those that it may name where the caller
+    has them opened, below the folder that he allows, and they hold.
     `expansion_ratio`: virtual size for each byte of the file. `depth`: containers that are looked into.
     `require_checksums`: algorithms of which the caller must give a digest. `create_types`: of VMDK;
     `creators`: programs that images may say they were made by (shell patterns).

@@ -68,7 +68,9 @@ def test_allowed_references_are_notes() -> None:
     extent = backing._replace(field="extent")
     parent = Finding("VMD101", "vmdk-has-parent", "error", "x", "parentCID")
     policy = NONE._replace(allow_references=("backing",), follow_references=("parent",))
-    verdict = judge(report(backing, extent, parent), policy, Claims())
+    told = judge(report(backing, extent, parent), policy, Claims())
+    assert [one.severity for one in told.findings] == ["error", "error", "note"]
+    verdict = judge(report(backing, extent, parent), policy, Claims(), followed=True)
     assert [(one.code, one.field, one.severity) for one in verdict.findings] == [
         ("IMG101", "extent", "error"),
         ("IMG101", "backing", "note"),
