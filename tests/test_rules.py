@@ -35,6 +35,13 @@ ELSEWHERE = {
     "IMG901": "tests/test_inspect.py::test_a_failing_reader_is_a_finding",
     "IMG902": "tests/test_inspect.py::test_a_failing_rule_is_a_finding",
     "VHD202": "tests/oracle/test_check_vhd.py::test_the_cap_of_entries_is_told",
+    "OVF301": "tests/containers/test_beside.py::test_a_file_of_another_size",
+    "OVF302": "tests/containers/test_beside.py::test_a_file_that_is_not_there",
+    "OVF303": "tests/containers/test_beside.py::test_a_changed_file",
+    "OVF304": "tests/containers/test_beside.py::test_a_weak_manifest",
+    "AMI302": "tests/containers/test_beside.py::test_a_changed_part",
+    "AMI303": "tests/containers/test_beside.py::test_a_part_that_is_not_there",
+    "AMI304": "tests/containers/test_beside.py::test_parts_of_another_size",
 }
 
 #: What an image's line in the manifest lists of codes: errors and warnings, notes, those of the deep check alone.

@@ -123,7 +123,7 @@ def _reason(text: str) -> ProblemKind:
     if "emory" in text and "imit" in text:
         return "cap"
     lowered = text.lower()
-    return "checksum" if "check" in lowered and "header check" not in lowered else "malformed"
+    return "checksum" if "check" in lowered and "header" not in lowered else "malformed"
 
 
 def skip_zeros(feed: Feed, unit: int, most: int = 1024 * 1024) -> None:

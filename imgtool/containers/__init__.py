@@ -52,6 +52,8 @@ OVF = Entry(
     checks="imgtool.containers.envelope.checks:RULES",
     rank=33,
     glance="ovf",
+    tables="imgtool.containers.ovf.beside:walk",
+    table_checks="imgtool.containers.ovf.tables:RULES",
 )
 
 AMI_BUNDLE = Entry(
@@ -67,6 +69,8 @@ AMI_BUNDLE = Entry(
     checks="imgtool.containers.ami.checks:RULES",
     rank=34,
     glance="ami",
+    tables="imgtool.containers.ami.parts:walk",
+    table_checks="imgtool.containers.ami.tables:RULES",
 )
 
 _WRAPPERS = (b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Self
 
 from imgtool.model.facts import Facts
-from imgtool.model.values import Problem
+from imgtool.model.values import Problem, Reference
 from imgtool.sources.base import Source
 
 Role = Literal["disk", "descriptor", "manifest", "certificate", "config", "layer", "content", "file"]
@@ -79,11 +79,12 @@ class Inside(NamedTuple):
 class ContainerFacts(Facts):
     """Facts of a container. `disk_format` where the container itself says what its disks are.
 
-    `claims`: digests that it says its members have. `decoded` and `insides` are added when its members were
+    `claims`: digests that it says its members have. `beside` opens a file that it refers to, where that was allowed
+    (raises InputError). `decoded` and `insides` are added when its members were
     looked into.
     """
 
-    HIDDEN = frozenset({"members", "disk_format", "claims", "insides"})
+    HIDDEN = frozenset({"members", "disk_format", "claims", "insides", "beside"})
 
     members: tuple[Member, ...] = ()
     members_total: int = 0
@@ -91,6 +92,7 @@ class ContainerFacts(Facts):
     claims: tuple[Claim, ...] = ()
     decoded: tuple[Decoded, ...] = ()
     insides: tuple[Inside, ...] = ()
+    beside: Callable[[Reference], Source] | None = None
 
     def released(self) -> Self:
         """These facts without what only reading and checking them needs: many containers may be nested."""

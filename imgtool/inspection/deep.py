@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from functools import partial
+
 from imgtool.detect.match import resolve
+from imgtool.disks.links import Permission, open_link, permission
 from imgtool.disks.members import disk_members
 from imgtool.disks.recognise import Failure, Reading, guarded, recognise
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.inspection.api import Input, open_input
+from imgtool.inspection.checks import ends
 from imgtool.inspection.checks.general import reader_failed, rule_failed
 from imgtool.inspection.conductor import examine
+from imgtool.inspection.ending import ending_of
 from imgtool.inspection.guard import guarded_rules
 from imgtool.inspection.options import Options
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.tables import Check, TableFacts, Totals
 from imgtool.policy.judge import flattened
 from imgtool.sources.base import Source
+from imgtool.sources.file import FileSource
 from imgtool.structs.view import Unreadable
 
 
-def check(path_or_fileobj: Input, *, device: bool = False, limits: Limits = DEFAULT) -> Check:
+def check(
+    path_or_fileobj: Input,
+    *,
+    follow: bool | str | os.PathLike[str] = False,
+    device: bool = False,
+    limits: Limits = DEFAULT,
+) -> Check:
     """Check every table of an image, and of the disks inside a container: a Check, whatever is in the file.
 
-    Reads tables whole, never repairs. Raises InputError when the input cannot be read at all.
+    `follow`: whether the files beside an OVF descriptor or a bundle manifest may be opened, to verify their digests:
+    True for those in its own folder, a path for those below that folder. Reads tables whole, never repairs. Raises
+    InputError when the input cannot be read at all.
     """
+    path = os.fsdecode(path_or_fileobj) if isinstance(path_or_fileobj, (str, os.PathLike)) else None
     with open_input(path_or_fileobj, device) as source:
         report = examine(source, source.name, Options(limits))
-        totals, found = check_tables(source, limits)
+        totals, found = check_tables(source, limits, allowed=permission(follow, path))
     findings = tuple(sorted((*flattened(report), *found), key=lambda one: SEVERITIES.index(one.severity)))
     clean = not any(finding.severity != "note" for finding in findings)
     return Check(report.path, report.format, clean, totals, findings)
 
 
 def check_tables(
-    source: Source, limits: Limits, inside: str = "", level: int = 0
+    source: Source,
+    limits: Limits,
+    inside: str = "",
+    level: int = 0,
+    allowed: Permission = Permission(),  # noqa: B008 - a frozen value
 ) -> tuple[Totals | None, list[Finding]]:
     """Totals and findings of all tables of `source`; of a container, the findings of its disks. `level` counts the
-    containers around it: a wrapper may hold itself."""
+    containers around it: a wrapper may hold itself. `allowed`: which files beside it may be opened."""
     recognised = recognise(source, limits)
     failures: list[Failure] = []
     totals: Totals | None = None
     found: list[Finding] = []
     for reading in recognised.readings:
-        facts = _walk(reading, source, limits, failures)
+        facts = _walk(_followed(reading, source, allowed, limits), source, limits, failures)
         if facts is not None:
             totals = totals or facts.totals
             found += guarded_rules(resolve(reading.entry.table_checks or ""), facts, limits, failures)
+            ending = ending_of(facts, source, limits)
+            found += guarded_rules(ends.RULES, ending, limits, failures) if ending is not None else ()
     for failure in failures:
         found += (reader_failed if ":" in failure.where else rule_failed)(failure, limits)
     found = [finding._replace(member=inside) if inside else finding for finding in found]
@@ -54,6 +77,20 @@ def check_tables(
         _, more = check_tables(member, limits, f"{inside} → {name}" if inside else name, level + 1)
         found += more
     return totals, found
+
+
+def _followed(reading: Reading, source: Source, allowed: Permission, limits: Limits) -> Reading:
+    """The reading of a container with a way to open the files that it refers to, where that is allowed."""
+    facts = reading.facts
+    if reading.entry.kind != "container" or not allowed.folders or not isinstance(source, FileSource):
+        return reading
+    from imgtool.containers.member import ContainerFacts
+
+    if not isinstance(facts, ContainerFacts):
+        return reading
+    below = allowed.below(source)
+    beside = partial(open_link, image_path=source.name, allowed=below, most=limits.chain_depth)
+    return reading._replace(facts=replace(facts, beside=beside))
 
 
 def _walk(reading: Reading, source: Source, limits: Limits, failures: list[Failure]) -> TableFacts | None:

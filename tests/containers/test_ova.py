@@ -21,10 +21,10 @@ from fixtures.recipes.ova import (
     tar,
 )
 from imgtool.containers.envelope.facts import EnvelopeFacts
+from imgtool.containers.envelope.manifest import parse_manifest
 from imgtool.containers.envelope.quantity import quantity, unit_bytes
 from imgtool.containers.envelope.reader import disk_format
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.ova.manifest import parse_manifest
 from imgtool.limits import DEFAULT
 from tests.kit import codes, faults, fixture, no_bug, report_of
 from tests.test_golden import plain, stream_of

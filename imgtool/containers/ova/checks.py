@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 
 from imgtool.containers.envelope.checks import RULES as ENVELOPE_RULES
+from imgtool.containers.envelope.manifest import packaged_name
 from imgtool.containers.ova.content import RULES as CONTENT_RULES
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.ova.manifest import packaged_name
 from imgtool.containers.tar.safety import duplicates, links, special_members, unsafe_names
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits

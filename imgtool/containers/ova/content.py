@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imgtool.containers.envelope.facts import OvfDisk, OvfFile
+from imgtool.containers.envelope.manifest import packaged_name
 from imgtool.containers.envelope.quantity import unit_bytes
 from imgtool.containers.member import Inside
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.ova.manifest import packaged_name
 from imgtool.containers.tar.archive import plain
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from imgtool.containers.envelope.facts import EnvelopeFacts, OvfFile
-from imgtool.containers.ova.manifest import ManifestEntry
+from imgtool.containers.envelope.manifest import ManifestEntry
 from imgtool.containers.tar.archive import NO_ARCHIVE, Archive, TarMember
 
 

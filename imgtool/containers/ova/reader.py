@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from imgtool.containers.envelope.facts import Envelope, OvfFile
+from imgtool.containers.envelope.manifest import Manifest, packaged_name, parse_manifest
 from imgtool.containers.envelope.reader import read_envelope
 from imgtool.containers.member import Claim, Member, Role
 from imgtool.containers.ova.facts import OvaFacts
-from imgtool.containers.ova.manifest import Manifest, packaged_name, parse_manifest
 from imgtool.containers.tar.archive import Archive, TarMember, read_archive, window
 from imgtool.containers.tar.safety import followed
 from imgtool.limits import Limits

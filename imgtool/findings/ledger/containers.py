@@ -11,6 +11,8 @@ _OVF = "imgtool.containers.envelope.checks"
 _DOCKER = "imgtool.containers.docker.checks"
 _DOCKER_TABLES = "imgtool.containers.docker.tables"
 _BUNDLE = "imgtool.containers.ami.checks"
+_BUNDLE_TABLES = "imgtool.containers.ami.tables"
+_OVF_TABLES = "imgtool.containers.ovf.tables"
 _ZIP = "imgtool.containers.compressed.checks"
 _KERNELS = "imgtool.volumes.kernels.checks"
 _RAMDISKS = "imgtool.volumes.ramdisks.checks"
@@ -50,6 +52,11 @@ CONTAINERS: tuple[Published, ...] = (
     Published("OVF102", "ovf-file-reference-dangling", f"{_OVF}:file_reference"),
     Published("OVF103", "ovf-parent-reference-dangling", f"{_OVF}:parent_reference"),
     Published("OVF104", "ovf-drive-dangling", f"{_OVF}:drive_dangling"),
+    Published("OVF301", "ovf-file-size-differs", f"{_OVF_TABLES}:size_differs"),
+    Published("OVF302", "ovf-file-not-beside", f"{_OVF_TABLES}:not_beside"),
+    Published("OVF303", "ovf-manifest-digest-differs", f"{_OVF_TABLES}:digest_differs"),
+    Published("OVF304", "ovf-manifest-weak-digest", f"{_OVF_TABLES}:weak_digest"),
+    Published("OVF305", "ovf-files-not-verified", f"{_OVF_TABLES}:not_verified"),
     # DKR
     Published("DKR001", "docker-document-unreadable", f"{_DOCKER}:document_unreadable"),
     Published("DKR002", "docker-manifest-missing", f"{_DOCKER}:manifest_missing"),
@@ -86,6 +93,10 @@ CONTAINERS: tuple[Published, ...] = (
     Published("AMI104", "ami-sizes-missing", f"{_BUNDLE}:sizes"),
     Published("AMI171", "ramdisk-name-leaves-root", f"{_RAMDISKS}:name_leaves_root"),
     Published("AMI301", "ami-digest-missing", f"{_BUNDLE}:digest_missing"),
+    Published("AMI302", "ami-part-digest-differs", f"{_BUNDLE_TABLES}:digest_differs"),
+    Published("AMI303", "ami-part-not-beside", f"{_BUNDLE_TABLES}:not_beside"),
+    Published("AMI304", "ami-bundled-size-differs", f"{_BUNDLE_TABLES}:size_differs"),
+    Published("AMI305", "ami-parts-not-verified", f"{_BUNDLE_TABLES}:not_verified"),
     Published("AMI351", "kernel-uimage-header-checksum", f"{_KERNELS}:header_checksum"),
     Published("AMI371", "ramdisk-uimage-header-checksum", f"{_RAMDISKS}:header_checksum"),
     # ZIP
