@@ -90,10 +90,13 @@ class Window:
         at = [self.number(place) * cluster_size for place in hit[: faults.listed].tolist()]
         faults.add("overlap", [Place(offset, what="a data cluster lies on tables") for offset in at], len(hit))
 
-    def compare(self, faults: Faults, cluster_size: int) -> Compared:
-        """Note where references and what is recorded differ."""
+    def compare(self, faults: Faults, cluster_size: int, clusters: int) -> Compared:
+        """Note where references and what is recorded differ. `clusters`: how many the file has; what is recorded of
+        further ones counts only where something refers to them."""
         import numpy as np
 
+        if self._scattered is None and self.low <= clusters < self.high and not self.counts[clusters - self.low]:
+            self.recorded[clusters - self.low] = 0
         most = self._refcounts.most
         if most < MOST:
             over = np.flatnonzero(self.counts > most)

@@ -133,17 +133,6 @@ class References(NamedTuple):
     weights: Numbers | None
 
 
-def contradicting(batch: Batch) -> Mask | None:
-    """Which placed entries call a subcluster allocated and zero at once; None where none does."""
-    import numpy as np
-
-    if batch.bitmaps is None:
-        return None
-    bitmaps = batch.bitmaps[batch.placed]
-    both = (bitmaps & (bitmaps >> np.uint64(32)) & np.uint64(lay.SUBCLUSTER_MASK)) != 0
-    return both if both.any() else None
-
-
 def references(batch: Batch, form: Form) -> Iterator[References]:
     """The clusters of this file that the entries refer to, as `qemu-img check` counts them."""
     if len(batch.placed) and not form.rules.external:
@@ -161,9 +150,6 @@ def _placed(batch: Batch, form: Form) -> Iterator[References]:
     import numpy as np
 
     entries, offsets = batch.placed, batch.offsets
-    wrong = contradicting(batch)
-    if wrong is not None:
-        entries, offsets = entries[~wrong], offsets[~wrong]
     if len(offsets) and int(offsets.max()) >= form.file_size:
         entries, offsets = entries[offsets < form.file_size], offsets[offsets < form.file_size]
     yield References(offsets >> form.shift, batch.weights(entries))
@@ -204,9 +190,6 @@ class Stats(NamedTuple):
     def plus(self, batch: Batch, form: Form) -> Stats:
         """With those of a batch."""
         entries, offsets = batch.placed, batch.offsets
-        wrong = contradicting(batch)
-        if wrong is not None:
-            entries, offsets = entries[~wrong], offsets[~wrong]
         tables = entries // batch.per_table
         once = bool((batch.active == 1).all())
         allocated = len(entries) if once else int(batch.active[tables].sum())
@@ -239,16 +222,15 @@ def judge(batch: Batch, form: Form, faults: Faults) -> None:
         if union & bits:
             where = np.flatnonzero(batch.words & np.uint64(bits))
             fault(kind, where if batch.standard is None else where[batch.standard[where]])
-    wrong = contradicting(batch)
     entries, offsets = batch.placed, batch.offsets
-    if wrong is not None:
-        fault("subclusters-contradict", entries[wrong])
-        entries, offsets = entries[~wrong], offsets[~wrong]
     if union & (form.rules.cluster_size - 1) & lay.TABLE_OFFSET_MASK:
         fault("l2-misaligned", entries[(offsets & (form.rules.cluster_size - 1)) != 0])
     if not form.rules.external and len(offsets) and int(offsets.max()) >= form.file_size:
         fault("l2-outside", entries[offsets >= form.file_size])
     if batch.bitmaps is not None:
+        bitmaps = batch.bitmaps[entries]
+        both = (bitmaps & (bitmaps >> np.uint64(32)) & np.uint64(lay.SUBCLUSTER_MASK)) != 0
+        fault("subclusters-contradict", entries[both])
         allocated = np.flatnonzero(batch.bitmaps & np.uint64(lay.SUBCLUSTER_MASK))
         free = allocated[~np.isin(allocated, batch.placed, assume_unique=True)]
         fault("subclusters-unplaced", free if batch.standard is None else free[batch.standard[free]])

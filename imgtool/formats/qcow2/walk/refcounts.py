@@ -13,6 +13,7 @@ from imgtool.formats.qcow2.walk.facts import FaultKind, Faults, Place
 from imgtool.formats.qcow2.walk.present import Present
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
+from imgtool.units import ceil_div
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,7 @@ class Refcounts:
         offsets = (words & np.uint64(~lay.REFCOUNT_RESERVED & 0xFFFFFFFFFFFFFFFF)).astype(np.int64)
         reserved = (words & np.uint64(lay.REFCOUNT_RESERVED)) != 0
         misaligned = ~reserved & ((offsets & (self.cluster_size - 1)) != 0)
-        clusters = -(-self.source.size // self.cluster_size)
+        clusters = ceil_div(self.source.size, self.cluster_size)
         far = (offsets < 0) | (offsets // self.cluster_size >= clusters)
         outside = ~reserved & ~misaligned & far
         masks: tuple[tuple[FaultKind, NDArray[np.bool_]], ...] = (
@@ -78,13 +79,15 @@ class Refcounts:
             faults.add(kind, [Place(start + at * 8, int(words[at])) for at in first], len(where))
         holds = ~reserved & ~misaligned & ~outside & (offsets != 0)
         table = np.where(far, _NONE, offsets)
-        table[(offsets & (self.cluster_size - 1)) != 0] = _MISPLACED
+        table[(offsets < 0) | ((offsets & (self.cluster_size - 1)) != 0)] = _MISPLACED
         return table, offsets[holds] // self.cluster_size
 
-    @property
-    def unread(self) -> int:
-        """Blocks that cannot be read."""
-        return int((self._table == _MISPLACED).sum())
+    def unread(self, clusters: int) -> int:
+        """Of the first `clusters` clusters, those whose count cannot be read."""
+        import numpy as np
+
+        blocks = np.flatnonzero(self._table[: ceil_div(clusters, self.per_block)] == _MISPLACED)
+        return int(np.minimum(self.per_block, clusters - blocks * self.per_block).sum())
 
     def fill(self, low: int, counts: NDArray[np.uint32]) -> None:
         """The counts of as many clusters as `counts` has, from number `low` on. `counts` is all zeros."""

@@ -68,15 +68,14 @@ class _Walk:
         for number, window in enumerate(windows):
             self._pass(Window(self.refcounts, *window), first=number == 0)
         self.copied.rest()
-        errors = (
-            self.regions.unread + self.refcounts.unread + (not self.refcounts.readable) + bool(self.level.dropped)
-        )
+        errors = self.regions.unread + bool(self.level.dropped) + (not self.refcounts.readable)
+        errors += self.refcounts.unread(self.clusters)
         if self.level.dropped:
             message = f"{self.level.dropped} L2 tables more than {self.limits.qcow2_check_tables}"
             self.view.problem("L2 tables", message, kind="cap")
-        leaks, last = self._leaks_and_end(windows)
+        leaks, last = self._leaks_and_end()
         totals = Totals(
-            image_end_offset=(last + 1) * self.cluster_size,
+            image_end_offset=(max(0, last) + 1) * self.cluster_size,
             total_clusters=ceil_div(self.facts.size // SECTOR * SECTOR, self.cluster_size),
             allocated_clusters=self.stats.allocated,
             fragmented_clusters=self.stats.fragmented,
@@ -89,6 +88,7 @@ class _Walk:
             facts=self.facts,
             totals=totals,
             problems=self.view.problems,
+            unit=self.cluster_size,
             faults=self.faults.told(),
             inflated=self.inflater.done,
             compressed=self.inflater.seen,
@@ -187,7 +187,7 @@ class _Walk:
         window.add((self.level.offsets[off] >> shift) + 1, times[off])
         self._blocks(window)
         self.copied.tables(window, first=first)
-        self.compared.append(window.compare(self.faults, self.cluster_size))
+        self.compared.append(window.compare(self.faults, self.cluster_size, self.clusters))
 
     def _blocks(self, window: Window) -> None:
         """Count the blocks of reference counts: each is counted once, and by nothing else."""
@@ -207,11 +207,11 @@ class _Walk:
         found = [Place(int(blocks[at]) * self.cluster_size, int(before[at]) + int(times[at])) for at in chosen]
         self.faults.add("refcount-shared", found, int(wrong.sum()))
 
-    def _leaks_and_end(self, windows: list[tuple[int, int, Numbers | None]]) -> tuple[int, int]:
+    def _leaks_and_end(self) -> tuple[int, int]:
         """Clusters recorded too high, and the last one in use."""
         leaks = sum(found.leaks for found in self.compared)
         last = max((found.last for found in self.compared), default=-1)
-        if len(windows) == 1 and windows[0][2] is None:
+        if self.clusters < self.limits.qcow2_check_window:
             return leaks, last
         recorded, highest = self.refcounts.used(self.clusters)
         beyond = recorded - sum(found.recorded for found in self.compared)
