@@ -149,6 +149,7 @@ class Limits(NamedTuple):
     # dmg
     dmg_size: int = 1 << 60  #: the largest disk
     dmg_plist: int = 16 * 1024 * 1024  #: bytes of the property list
+    dmg_chunk: int = 64 * 1024 * 1024  #: bytes of a chunk, packed or not, as QEMU caps it
 
     # bochs
     bochs_catalog: int = 1 << 20  #: entries of the catalog
@@ -189,6 +190,7 @@ class Limits(NamedTuple):
     vmdk_gaps: int = 16_384  #: gaps of a stream that are looked at for grains in no table
     luks_objects: int = 64  #: members of a LUKS2 JSON section (the format allows 32 key slots and tokens)
     luks_iterations: int = 100_000_000  #: PBKDF2 iterations
+    luks_key_slots: int = 128 * 1024 * 1024  #: bytes of a LUKS2 key slots area, the format's own cap
     luks_time: int = 1024  #: Argon2 passes
     luks_memory: int = 1024 * 1024  #: Argon2 memory in KiB: 1 GiB
     luks_threads: int = 4  #: Argon2 threads

@@ -203,6 +203,8 @@ BOCHS = Entry(
     signatures=(Signature(b"Bochs Virtual HD Image"),),
     reader="imgtool.formats.bochs.reader:read",
     checks="imgtool.formats.bochs.checks:RULES",
+    tables="imgtool.formats.bochs.tables:walk",
+    table_checks="imgtool.formats.bochs.table_checks:RULES",
     rank=18,
     qemu="bochs",
 )
@@ -215,6 +217,8 @@ CLOOP = Entry(
     signatures=(Signature(b"#!/bin/sh\n#V"),),
     reader="imgtool.formats.cloop.reader:read",
     checks="imgtool.formats.cloop.checks:RULES",
+    tables="imgtool.formats.cloop.tables:walk",
+    table_checks="imgtool.formats.cloop.table_checks:RULES",
     rank=19,
     qemu="cloop",
 )
@@ -227,6 +231,8 @@ DMG = Entry(
     signatures=(Signature(b"koly", -512), Signature(b"encrcdsa"), Signature(b"cdsaencr", -8)),
     reader="imgtool.formats.dmg.reader:read",
     checks="imgtool.formats.dmg.checks:RULES",
+    tables="imgtool.formats.dmg.tables:walk",
+    table_checks="imgtool.formats.dmg.table_checks:RULES",
     rank=21,
     qemu="dmg",
 )

@@ -8,8 +8,11 @@ _ISO_STRUCTURE = "imgtool.formats.iso.checks.structure"
 _ISO_BOOT = "imgtool.formats.iso.checks.boot"
 _ISO_UDF = "imgtool.formats.iso.checks.udf"
 _OTH_DMG = "imgtool.formats.dmg.checks"
+_OTH_DMG_TABLES = "imgtool.formats.dmg.table_checks"
 _OTH_BOCHS = "imgtool.formats.bochs.checks"
+_OTH_BOCHS_TABLES = "imgtool.formats.bochs.table_checks"
 _OTH_CLOOP = "imgtool.formats.cloop.checks"
+_OTH_CLOOP_TABLES = "imgtool.formats.cloop.table_checks"
 _OTH_ASIF = "imgtool.formats.asif.checks"
 _PAR = "imgtool.formats.parallels.checks"
 _LUK1 = "imgtool.formats.luks.checks.luks1"
@@ -83,6 +86,9 @@ OTHERS: tuple[Published, ...] = (
     Published("LUK023", "luks2-bad-segment", f"{_LUK2}:bad_segment"),
     Published("LUK024", "luks2-unknown-requirement", f"{_LUK2}:unknown_requirement"),
     Published("LUK025", "luks2-reencryption-in-progress", f"{_LUK2}:reencryption"),
+    Published("LUK026", "luks2-segments-overlap", f"{_LUK2}:segments_overlap"),
+    Published("LUK027", "luks2-dangling-name", f"{_LUK2}:dangling"),
+    Published("LUK028", "luks2-bad-key-slots-size", f"{_LUK2}:key_slots_size"),
     Published("LUK201", "luks-key-derivation-over-cap", f"{_LUKS}:derivation_cost"),
     Published("LUK301", "luks2-no-valid-header", f"{_LUK2}:no_valid_header"),
     Published("LUK302", "luks2-one-header-invalid", f"{_LUK2}:one_header_invalid"),
@@ -114,16 +120,26 @@ OTHERS: tuple[Published, ...] = (
     Published("OTH002", "dmg-part-outside", f"{_OTH_DMG}:part_outside"),
     Published("OTH003", "dmg-without-block-map", f"{_OTH_DMG}:without_map"),
     Published("OTH004", "dmg-disk-too-large", f"{_OTH_DMG}:too_large"),
+    Published("OTH005", "dmg-block-map-broken", f"{_OTH_DMG_TABLES}:map_broken"),
+    Published("OTH006", "dmg-chunk-outside", f"{_OTH_DMG_TABLES}:chunk_outside"),
+    Published("OTH007", "dmg-chunk-misplaced", f"{_OTH_DMG_TABLES}:chunk_misplaced"),
+    Published("OTH008", "dmg-unknown-chunk-type", f"{_OTH_DMG_TABLES}:unknown_type"),
     Published("OTH021", "bochs-unknown-version", f"{_OTH_BOCHS}:unknown_version"),
     Published("OTH022", "bochs-bad-extent-size", f"{_OTH_BOCHS}:bad_extent"),
     Published("OTH023", "bochs-bad-catalog", f"{_OTH_BOCHS}:bad_catalog"),
+    Published("OTH024", "bochs-extent-outside", f"{_OTH_BOCHS_TABLES}:extent_outside"),
+    Published("OTH025", "bochs-extent-used-twice", f"{_OTH_BOCHS_TABLES}:used_twice"),
     Published("OTH041", "cloop-unknown-version", f"{_OTH_CLOOP}:unknown_version"),
     Published("OTH042", "cloop-bad-block-size", f"{_OTH_CLOOP}:bad_block_size"),
     Published("OTH043", "cloop-bad-offsets", f"{_OTH_CLOOP}:bad_offsets"),
+    Published("OTH044", "cloop-offsets-not-rising", f"{_OTH_CLOOP_TABLES}:not_rising"),
+    Published("OTH045", "cloop-block-outside", f"{_OTH_CLOOP_TABLES}:block_outside"),
+    Published("OTH046", "cloop-block-oversized", f"{_OTH_CLOOP_TABLES}:oversized"),
     Published("OTH061", "asif-unknown-version", f"{_OTH_ASIF}:unknown_version"),
     Published("OTH062", "asif-bad-geometry", f"{_OTH_ASIF}:bad_geometry"),
     Published("OTH063", "asif-directory-outside", f"{_OTH_ASIF}:directory_outside"),
     Published("OTH101", "dmg-other-segments", f"{_OTH_DMG}:other_segments"),
     Published("OTH121", "bochs-overlay", f"{_OTH_BOCHS}:overlay"),
+    Published("OTH201", "dmg-chunk-over-cap", f"{_OTH_DMG_TABLES}:over_cap"),
     Published("OTH401", "dmg-encrypted", f"{_OTH_DMG}:encrypted"),
 )

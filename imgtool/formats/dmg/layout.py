@@ -127,3 +127,45 @@ ENCRYPTED_HEADER = Layout(
         "key_count" / Int32ub,
     ),
 )
+
+
+class BlockMap(NamedTuple):
+    """A block map ("mish block") up to its chunks: sectors of the disk it is of, bytes before its data."""
+
+    magic: bytes
+    version: int
+    sector: int
+    sectors: int
+    data_offset: int
+    buffers: int
+    descriptors: int
+    reserved: bytes
+    checksum: bytes
+    chunks: int
+
+
+BLOCK_MAP = Layout(
+    "dmg block map",
+    BlockMap,
+    Struct(
+        "magic" / Bytes(4),
+        "version" / Int32ub,
+        "sector" / Int64ub,
+        "sectors" / Int64ub,
+        "data_offset" / Int64ub,
+        "buffers" / Int32ub,
+        "descriptors" / Int32ub,
+        "reserved" / Bytes(24),
+        "checksum" / Bytes(136),
+        "chunks" / Int32ub,
+    ),
+)
+
+BLOCK_MAP_MAGIC = b"mish"
+CHUNK_SIZE = 40
+
+#: Types of chunks: with bytes in the file (raw, ADC, zlib, bzip2, LZFSE, LZMA), without (zeros, ignored), comment and
+#: end of the list.
+STORED = (1, 0x80000004, 0x80000005, 0x80000006, 0x80000007, 0x80000008)
+EMPTY = (0, 2)
+MARKS = (0x7FFFFFFE, 0xFFFFFFFF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from imgtool.findings.core import Finding, rule
 from imgtool.formats.luks import layout as lay
@@ -169,6 +170,77 @@ def reencryption(facts: LuksFacts, limits: Limits) -> Iterator[Finding]:
         yield reencryption.at(message, field="config.requirements")
 
 
+@rule("LUK026", "luks2-segments-overlap", "error")
+def segments_overlap(facts: LuksFacts, limits: Limits) -> Iterator[Finding]:
+    """Two segments of the payload lie in one place.
+
+    What it checks: the segments in use (not the copies that re-encryption keeps) are apart; one that reaches to the
+    end of the device is the last.
+
+    Why it matters: what is written to the one destroys the other.
+
+    What to do: restore the header from a backup.
+
+    References: LUKS2 On-Disk Format Specification, section "Segments Object".
+    """
+    if not isinstance(facts, Luks2Facts):
+        return
+    used = [one for one in facts.segments if not any(flag.startswith("backup-") for flag in one.flags)]
+    placed = sorted((one for one in used if one.offset is not None), key=lambda one: one.offset or 0)
+    for one, after in pairwise(placed):
+        end = None if one.dynamic else (one.offset or 0) + (one.size or 0)
+        if end is None or end > (after.offset or 0):
+            told = "the end of the device" if end is None else str(end)
+            message = f"segment {one.id} from {one.offset} to {told} overlaps segment {after.id} at {after.offset}"
+            yield segments_overlap.at(message, field=f"segments.{after.id}.offset", offset=after.offset)
+
+
+@rule("LUK027", "luks2-dangling-name", "error")
+def dangling(facts: LuksFacts, limits: Limits) -> Iterator[Finding]:
+    """The metadata names a key slot or a segment that is not there.
+
+    What it checks: the key slots and segments that digests and tokens name are in the metadata.
+
+    Why it matters: cryptsetup refuses the whole header; no key opens the payload.
+
+    What to do: restore the header from a backup.
+
+    References: LUKS2 On-Disk Format Specification, sections "Digests Object" and "Tokens Object".
+    """
+    if not isinstance(facts, Luks2Facts):
+        return
+    slots, segments = {slot.id for slot in facts.key_slots}, {segment.id for segment in facts.segments}
+    if max(len(slots), len(segments)) >= limits.luks_objects:
+        return
+    named = [("digest", one.id, "key slot", name, slots) for one in facts.digests for name in one.key_slots]
+    named += [("digest", one.id, "segment", name, segments) for one in facts.digests for name in one.segments]
+    named += [("token", one.id, "key slot", name, slots) for one in facts.tokens for name in one.key_slots]
+    for what, number, kind, name, known in named:
+        if name not in known:
+            message = f"{what} {number} names {kind} {name!r}, which is not there"
+            yield dangling.at(message, field=f"{what}s.{number}")
+
+
+@rule("LUK028", "luks2-bad-key-slots-size", "error")
+def key_slots_size(facts: LuksFacts, limits: Limits) -> Iterator[Finding]:
+    """The size of the key slots area is not one it can have.
+
+    What it checks: keyslots_size is there, a multiple of 4,096, at most 128 MiB.
+
+    Why it matters: cryptsetup refuses the whole header; the payload would begin inside the area.
+
+    What to do: restore the header from a backup.
+
+    References: LUKS2 On-Disk Format Specification, section "Config Object".
+    """
+    if not isinstance(facts, Luks2Facts) or facts.metadata is None:
+        return
+    size = facts.keyslots_size
+    if size is None or size % 4096 or size > limits.luks_key_slots:
+        message = f"keyslots_size is {size}: a multiple of 4096 up to {limits.luks_key_slots} is allowed"
+        yield key_slots_size.at(message, field="config.keyslots_size")
+
+
 @rule("LUK301", "luks2-no-valid-header", "error")
 def no_valid_header(facts: LuksFacts, limits: Limits) -> Iterator[Finding]:
     """Neither of the two headers is valid.
@@ -249,6 +321,9 @@ LUKS2 = (
     bad_segment,
     unknown_requirement,
     reencryption,
+    segments_overlap,
+    dangling,
+    key_slots_size,
     no_valid_header,
     one_header_invalid,
     headers_disagree,

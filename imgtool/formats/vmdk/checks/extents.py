@@ -69,9 +69,9 @@ def type_mismatch(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
 
 @rule("VMD032", "vmdk-no-extents", "error")
 def no_extents(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
-    """The descriptor lists no extent.
+    """The descriptor lists no extent that can be read.
 
-    What it checks: a descriptor has at least one line of an extent that can be read.
+    What it checks: a descriptor has at least one line of an extent, and not all of them are NOACCESS.
 
     Why it matters: the disk has no data; the text was cut, or is hidden from one kind of reader.
 
@@ -82,6 +82,9 @@ def no_extents(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
     for parsed in descriptors(facts):
         if not parsed.extent_count:
             yield no_extents.at("the descriptor lists no extent", offset=parsed.place.offset)
+        elif all(extent.access == "NOACCESS" for extent in parsed.extents):
+            message = f"all {parsed.extent_count} extents are NOACCESS"
+            yield no_extents.at(message, offset=parsed.place.offset)
 
 
 @rule("VMD033", "vmdk-loose-extent-lines", "warning")
