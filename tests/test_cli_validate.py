@@ -129,6 +129,15 @@ def test_documents_for_all_inputs(folder: Path) -> None:
     assert any(b"IMG101" in line for line in lines)
 
 
+def test_inputs_that_cannot_be_judged_are_in_the_documents(folder: Path) -> None:
+    """A missing file is an error of the run, a test in error, an annotation; the status is 3."""
+    for form, mark in (("sarif", b'"executionSuccessful": false'), ("junit", b'errors="1"'), ("github", b"::error ")):
+        done = call("validate", "--output-format", form, "good.qcow2", "missing", cwd=folder)
+        assert done.returncode == 3
+        assert mark in done.stdout
+        assert b"missing" in done.stdout
+
+
 def test_standard_input(folder: Path) -> None:
     """A stream has the file's verdict; what it kept from running is said."""
     done = call("validate", "--json", "-", stdin=fixture("qcow2/plain.qcow2"))
@@ -164,7 +173,7 @@ def test_names_are_escaped(folder: Path) -> None:
 
 
 def test_rule_pages(folder: Path) -> None:
-    """By code in any case, by name; the beginning of codes lists; all are in the table; unknown: status 2."""
+    """By code in any case, by name; the beginning of codes lists; the table has all; unknown: status 2."""
     page = call("rule", "IMG101").stdout
     assert page.startswith(b"IMG101 external-reference\nerror: The image refers to something outside the file.\n")
     for part in (b"What it checks:", b"Why it matters:", b"What to do:"):

@@ -129,6 +129,7 @@ def command(
     for path, result in in_order(inputs(paths or [], recursive, files0_from), one, jobs):
         if isinstance(result, ImgtoolError):
             say_error(result, as_json=form == "json", path=path)
+            show.failure(path, result)
             statuses.add(result.exit_status)
         else:
             show.one(result)
@@ -179,6 +180,8 @@ class _Show:
         self._quiet = quiet
         self._colour = colour_wanted()
         self._all: list[Verdict] = []
+        self._failed: list[tuple[str, str]] = []
+        self._failures: list[tuple[str, str]] = []
 
     def one(self, verdict: Verdict) -> None:
         """A verdict is there. Quiet text leaves accepted inputs out."""
@@ -194,13 +197,31 @@ class _Show:
             sys.stdout.write(verdicts.text(verdict, colour=self._colour))
         sys.stdout.flush()
 
+    def failure(self, path: str, error: ImgtoolError) -> None:
+        """An input could not be judged. Text and JSON leave it to stderr."""
+        if self._form in ("sarif", "junit"):
+            self._failures.append((path, str(error)))
+        elif self._form == "github":
+            from imgtool.render import github
+
+            sys.stdout.write(github.failure(path, str(error)))
+            sys.stdout.flush()
+
+    def failed(self, path: str, message: str) -> None:
+        """An input could not be judged; stderr has said so, and programs read it where the verdicts are."""
+        self._failed.append((path, message))
+        if self._form == "github":
+            from imgtool.render import github
+
+            sys.stdout.write(github.failure(path, message))
+
     def end(self) -> None:
         """All verdicts are there."""
         if self._form == "sarif":
             from imgtool.render import sarif
 
-            sys.stdout.write(sarif.document(self._all))
+            sys.stdout.write(sarif.document(self._all, self._failures))
         elif self._form == "junit":
             from imgtool.render import junit
 
-            sys.stdout.write(junit.document(self._all))
+            sys.stdout.write(junit.document(self._all, self._failures))

@@ -42,9 +42,30 @@ PERMISSIVE = Policy(
     allow_references=REFERENCE_KINDS,
 )
 
+#: The service looks at marks and at a few fields; what else is wrong inside is a warning.
+_UNCHECKED = ("IMG", "QCW", "VMD", "VHD", "VHX", "VDI", "ISO", "PRT", "LUK", "PAR", "OTH")
+
 GLANCE = Policy(
     name="glance",
     title="what OpenStack's image service lets in today",
+    disk_formats=("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "parallels", "iso", "luks", "ami", "ari", "aki"),
+    container_formats=_CONTAINERS,
+    inspected=("bare",),
+    severities=(
+        *((family, "warning") for family in _UNCHECKED),
+        *(
+            (code, "error")
+            for code in ("IMG001", "IMG005", "IMG010", "IMG011", "IMG012", "IMG013", "IMG014", "IMG101")
+        ),
+        *((code, "error") for code in ("IMG2", "IMG3", "IMG4", "IMG5")),
+        *((code, "error") for code in ("QCW005", "VMD009", "VMD011", "VMD025", "VMD028", "VMD032")),
+        *((code, "error") for code in ("VMD102", "VMD502")),
+        ("PRT008", "error"),
+    ),
+    encrypted=True,
+    refuse=("qcow2.extended_l2", "luks.version=2", "vmdk.descriptor.offset!=512"),
+    allow_references=tuple(kind for kind in REFERENCE_KINDS if kind not in ("backing", "data-file")),
+    create_types=_SELF_CONTAINED,
 )
 
 BUILTIN: dict[str, Policy] = {policy.name: policy for policy in (DEFAULT, GLANCE, STRICT, PERMISSIVE)}

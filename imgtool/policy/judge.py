@@ -65,11 +65,9 @@ def _effective(
             continue
         if any(selects(one, code, name) for one in ignore):
             continue
-        level = "note" if _names_one_of(kinds, finding) else policy.level(code, name)
-        if level is None:
-            yield finding
-        elif level != "off":
-            yield finding._replace(severity=level)
+        level = "note" if _names_one_of(kinds, finding) else policy.level(finding)
+        if level != "off":
+            yield finding._replace(severity=level) if level != finding.severity else finding
 
 
 def _names_one_of(kinds: tuple[str, ...], finding: Finding) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
 
 #: What a rule's findings count as under a policy; "off" leaves them out.
@@ -57,16 +58,18 @@ class Policy(NamedTuple):
     depth: int = DEFAULT.depth
     require_checksums: tuple[str, ...] = ()
 
-    def level(self, code: str, name: str) -> Level | None:
-        """What the policy says of a rule; None where it says nothing of it."""
+    def level(self, finding: Finding) -> Level:
+        """What a finding counts as. The beginning of codes moves errors and warnings; a note of its rules stays one,
+        unless it is left out. A failed check is never moved."""
+        code, name = finding.code, finding.name
         if code.startswith(FAILED):
-            return None
-        best = max(
-            ((selector, level) for selector, level in self.severities if selects(selector, code, name)),
-            key=lambda pair: len(pair[0]),
-            default=None,
-        )
-        return best[1] if best is not None else None
+            return finding.severity
+        fitting = [pair for pair in self.severities if selects(pair[0], code, name)]
+        if not fitting:
+            return finding.severity
+        selector, level = max(fitting, key=lambda pair: len(pair[0]))
+        stays = finding.severity == "note" and selector not in (code, name) and level != "off"
+        return "note" if stays else level
 
 
 def selects(selector: str, code: str, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imgtool.errors import UsageError
+from imgtool.findings.core import Finding, Severity
 from imgtool.policy.builtin import BUILTIN, builtin
 from imgtool.policy.dump import to_toml
 from imgtool.policy.load import load_policy
@@ -136,14 +137,31 @@ def test_every_fault_at_once() -> None:
 
 
 def test_the_longest_selector_decides() -> None:
-    """A code goes before its hundred, that before its family, a rule's name before them; a failed check stays."""
+    """A code goes before its hundred, that before its family, a rule's name before them; a failed check stays.
+
+    The beginning of codes leaves notes what they are, unless it leaves them out.
+    """
     policy = Policy(
         "x",
-        severities=(("QCW", "note"), ("QCW1", "warning"), ("QCW101", "off"), ("IMG", "off"), ("empty-file", "error")),
+        severities=(
+            ("QCW", "error"),
+            ("QCW1", "warning"),
+            ("QCW101", "off"),
+            ("IMG", "off"),
+            ("empty-file", "error"),
+            ("VHD503", "warning"),
+        ),
     )
-    assert policy.level("QCW001", "a") == "note"
-    assert policy.level("QCW102", "b") == "warning"
-    assert policy.level("QCW101", "c") == "off"
-    assert policy.level("IMG005", "empty-file") == "error"
-    assert policy.level("VHD001", "d") is None
-    assert policy.level("IMG901", "reader-failed") is None
+
+    def level(code: str, name: str, severity: Severity) -> str:
+        return policy.level(Finding(code, name, severity, ""))
+
+    assert level("QCW001", "a", "warning") == "error"
+    assert level("QCW001", "a", "note") == "note"
+    assert level("QCW102", "b", "error") == "warning"
+    assert level("QCW101", "c", "error") == "off"
+    assert level("IMG005", "empty-file", "note") == "error"
+    assert level("IMG007", "d", "note") == "off"
+    assert level("VHD001", "e", "error") == "error"
+    assert level("VHD503", "f", "note") == "warning"
+    assert level("IMG901", "reader-failed", "error") == "error"
