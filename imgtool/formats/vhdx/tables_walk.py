@@ -1,6 +1,6 @@
 """VHDX: the walk over the block allocation table, for the deep check; the log is replayed in memory first.
 
-Every entry is looked at once, those past the end of the disk too, in pieces; entries of zeros cost next to nothing.
+Every entry is looked at once, those past the end of the disk too, in pieces.
 A payload block takes as many bytes as the disk has of it, a sector bitmap block as many as the blocks of its chunk
 need: a file ends inside its last block by rights. Blocks, regions, the log and the header section lie apart.
 
@@ -158,7 +158,7 @@ class _Walk:
             facts=self.facts,
             table=self.table.offset,
             totals=Totals(
-                image_end_offset=self.end,
+                image_end_offset=None if problems else self.end,
                 total_clusters=self.geometry.blocks,
                 allocated_clusters=self.allocated,
                 fragmented_clusters=self.fragmented,
@@ -166,23 +166,34 @@ class _Walk:
                 check_errors=int(held < entries),
             ),
             problems=tuple(problems),
-            **faulty,
+            state=faulty["state"],
+            reserved=faulty["reserved"],
+            misplaced=faulty["misplaced"],
+            outside=faulty["outside"],
+            bitmap=faulty["bitmap"],
+            unmapped=faulty["unmapped"],
+            beyond=faulty["beyond"],
             overlaps=self.claims.overlaps,
             overlapping=tuple(self.claims.found),
             parts=tuple(self.parts),
         )
 
     def _piece(self, first: int, count: int) -> None:
-        """The `count` entries from number `first` on."""
+        """The `count` entries from number `first` on. Those of payload blocks that are nowhere say nothing."""
         import numpy as np
 
         raw = self.host.read_at(self.table.offset + first * lay.BAT_ENTRY, count * lay.BAT_ENTRY)
         if raw == bytes(len(raw)):
             return
-        words = np.frombuffer(raw, "<u8", len(raw) // lay.BAT_ENTRY).astype(np.uint64)
-        used = np.flatnonzero(words)
-        words, numbers = words[used], used + first
-        chunks, within = np.divmod(numbers, self.geometry.ratio + 1)
+        words = np.frombuffer(raw, "<u8", len(raw) // lay.BAT_ENTRY)
+        low = words.astype(np.uint32) & np.uint32(lay.BAT_STATE | lay.BAT_RESERVED)
+        telling = low > lay.PAYLOAD_UNMAPPED
+        stride = self.geometry.ratio + 1
+        bitmaps = slice((self.geometry.ratio - first) % stride, None, stride)
+        telling[bitmaps] |= low[bitmaps] != 0
+        used = np.flatnonzero(telling)
+        words, numbers = words[used].astype(np.uint64), used + first
+        chunks, within = np.divmod(numbers, stride)
         bitmap = within == self.geometry.ratio
         self._payload(numbers[~bitmap], words[~bitmap], (numbers - chunks)[~bitmap])
         self._bitmaps(numbers[bitmap], words[bitmap], chunks[bitmap])
@@ -199,7 +210,7 @@ class _Walk:
         self._note("beyond", numbers, words, present & (blocks >= geometry.blocks))
         left = np.clip(geometry.size - blocks * geometry.block, 0, geometry.block)
         lengths = np.where(left > 0, left, geometry.block)
-        sound = self._place(numbers, words, present, lengths)
+        sound = self._place(numbers, words, present, lengths, geometry.block)
         if geometry.layered and partial.any():
             chosen = partial & (blocks < geometry.blocks)
             self.partial.append((numbers[chosen], words[chosen]))
@@ -228,13 +239,16 @@ class _Walk:
         self._note("beyond", numbers, words, present & ~inside)
         held = np.clip(geometry.blocks - chunks * geometry.ratio, 0, geometry.ratio)
         bits = held * (geometry.block // geometry.sector)
-        self._place(numbers, words, present, np.where(held > 0, -(-bits // 8), MIB))
+        self._place(numbers, words, present, np.where(held > 0, -(-bits // 8), MIB), MIB)
         self.bitmaps[chunks[present & inside]] = True
 
     def _place(
-        self, numbers: Numbers, words: Words, present: NDArray[np.bool_], lengths: Numbers
+        self, numbers: Numbers, words: Words, present: NDArray[np.bool_], lengths: Numbers, whole: int
     ) -> NDArray[np.bool_]:
-        """Notes what does not hold of where blocks lie, claims the bytes of the others; says which these are."""
+        """Notes what does not hold of where blocks lie, claims the bytes of the others; says which these are.
+
+        `lengths` are what must be there of blocks that take `whole` bytes.
+        """
         import numpy as np
 
         self._note("reserved", numbers, words, words & np.uint64(lay.BAT_RESERVED) != 0)
@@ -247,7 +261,8 @@ class _Walk:
         self._note("outside", numbers, words, outside)
         sound: NDArray[np.bool_] = present & ~nowhere & ~outside
         self.claims.claim(starts[sound], ends[sound], numbers[sound])
-        self.end = max(self.end, int(ends[sound].max(initial=0)))
+        if sound.any():
+            self.end = max(self.end, min(int(starts[sound].max()) + whole, self.host.size))
         return sound
 
     def _unmapped(self) -> None:
