@@ -30,12 +30,13 @@ class Limits(NamedTuple):
     siblings: int = 256  #: files of a folder that are looked into for a parent that is named by UUID …
     sibling_names: int = 16_384  #: … and names of the folder that are read
 
-    # streams
     # tables, all of them (the deep check)
     claims: int = 4 * 1024 * 1024  #: separate runs of a file that are compared for overlaps: 64 MiB
     claims_batch: int = 1024 * 1024  #: ranges that are compared at once
     table_faults: int = 16  #: faults of one kind that are told with their place; all are counted
+    behind: int = 64 * 1024 * 1024  #: bytes behind the end of an image that are looked at
 
+    # streams
     stream_head: int = 16 * 1024 * 1024  #: head of a stream that is kept
     stream_tail: int = 2 * 1024 * 1024  #: tail of a stream that is kept
     stream_windows: int = 16 * 1024 * 1024  #: further windows of a stream, together

@@ -88,7 +88,7 @@ COMPRESSED = Entry(
             for number in range(16)
         ),
         Signature(b"\x5d\0\0", 0, "imgtool.containers.compressed.probe:is_lzma"),
-        Signature(b"PK\x05\x06", -22),
+        Signature(b"PK\x05\x06", 0, "imgtool.containers.compressed.probe:ends_as_zip", "tail"),
     ),
     reader="imgtool.containers.compressed.reader:read",
     checks="imgtool.containers.compressed.checks:RULES",

@@ -15,21 +15,22 @@ class Index(NamedTuple):
 
     places: tuple[tuple[int, int, dict[bytes, tuple[tuple[Entry, Signature], ...]]], ...]
     text: tuple[tuple[Entry, Signature], ...]
+    tail: tuple[tuple[Entry, Signature], ...] = ()
 
 
 def build_index(entries: Iterable[Entry]) -> Index:
     """The index of a registry's signatures."""
     places: dict[tuple[int, int], dict[bytes, tuple[tuple[Entry, Signature], ...]]] = {}
-    text: list[tuple[Entry, Signature]] = []
+    gated: dict[str, list[tuple[Entry, Signature]]] = {"text": [], "tail": []}
     for entry in entries:
         for signature in entry.signatures:
-            if signature.gate == "text":
-                text.append((entry, signature))
+            if signature.gate:
+                gated[signature.gate].append((entry, signature))
                 continue
             table = places.setdefault((signature.offset, len(signature.magic)), {})
             table[signature.magic] = (*table.get(signature.magic, ()), (entry, signature))
     flat = tuple((offset, length, table) for (offset, length), table in places.items())
-    return Index(flat, tuple(text))
+    return Index(flat, tuple(gated["text"]), tuple(gated["tail"]))
 
 
 def matches(windows: Windows, index: Index) -> list[Match]:
@@ -52,6 +53,9 @@ def matches(windows: Windows, index: Index) -> list[Match]:
         for entry, signature in index.text:
             if entry.name not in found and _holds(signature, windows):
                 found[entry.name] = Match(entry, signature, 0)
+    for entry, signature in index.tail:
+        if entry.name not in found and signature.magic in tail and _holds(signature, windows):
+            found[entry.name] = Match(entry, signature, tail_at + tail.rfind(signature.magic))
     return sorted(found.values(), key=lambda match: match.entry.rank)
 
 

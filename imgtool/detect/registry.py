@@ -12,13 +12,14 @@ class Signature(NamedTuple):
     """A mark in the bytes. `offset` counts from the head, or from the end where negative.
 
     A signature with a `probe` ("module:function" over `Windows`) holds only when that says so too; one
-    with an empty magic is asked only when the head begins like text (`gate="text"`).
+    with an empty magic is asked only when the head begins like text (`gate="text"`); one with `gate="tail"` when
+    its magic is anywhere in the tail.
     """
 
     magic: bytes
     offset: int = 0
     probe: str | None = None
-    gate: Literal["", "text"] = ""
+    gate: Literal["", "text", "tail"] = ""
 
 
 class Entry(NamedTuple):

@@ -43,7 +43,7 @@ def examine(
     limits = options.limits
     budget = budget or Budget(options, source.size)
     peeked, found, readings, primary, views, failures = recognise(source, limits)
-    survey = _survey(primary, peeked, options, views, failures)
+    survey, inside = _survey(primary, peeked, options, views, failures)
     nested = _members(primary, peeked, options, level, budget)
     primary, readings = _looked_into(primary, readings, nested)
     facets = _facets(readings, primary, found, survey, peeked.size)
@@ -59,6 +59,7 @@ def examine(
         _problems(views, nested),
         tuple(failures),
         nested.too_deep,
+        inside,
     )
     findings = _findings(subject, survey, limits, failures)
     volumes = survey.volumes if survey is not None else None
@@ -99,11 +100,12 @@ def _survey(
     options: Options,
     views: list[View],
     failures: list[Failure],
-) -> Survey | None:
-    """What lies inside the guest's bytes, where that was asked for and they can be read without a key."""
+) -> tuple[Survey | None, tuple[tuple[str, int], ...]]:
+    """What lies inside the guest's bytes, where that was asked for and they can be read without a key; and marks of
+    disk formats in them."""
     entry, facts, limits = primary.entry, primary.facts, options.limits
     if options.depth <= 0 or (facts.flat is None and (entry.disk is None or facts.broken or facts.encrypted)):
-        return None
+        return None, ()
 
     def guest() -> Source:
         if facts.flat is not None:
@@ -111,7 +113,7 @@ def _survey(
         disk: Source = resolve(entry.disk or "")(source, facts, limits, (), None)
         return disk
 
-    return guarded_survey(guest, entry.name, limits, views, failures)
+    return guarded_survey(guest, primary, limits, views, failures) or (None, ())
 
 
 def _members(primary: Reading, source: Source, options: Options, level: int, budget: Budget) -> Nested:
@@ -153,7 +155,7 @@ def _facets(
     facets = [Facet(reading.entry.name, reading.offset, reading.facts.broken) for reading in readings]
     if survey is not None and primary.facts.flat is not None:
         facets.extend(survey.facets)
-    elif primary.facts.flat is not None:
+    else:
         facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in WHOLE)
     if primary.facts.flat is not None and primary.entry.name in ("raw", "vhd") and size:
         facets.append(Facet("raw", 0))

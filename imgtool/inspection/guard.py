@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from imgtool.disks.recognise import Failure, guarded
+from imgtool.disks.recognise import Failure, Reading, guarded
 from imgtool.errors import UnsupportedError
 from imgtool.findings.core import Finding, Rule
 from imgtool.limits import Limits
@@ -35,16 +35,22 @@ def guarded_rules(
 
 
 def guarded_survey(
-    guest: Callable[[], Source], outer: str, limits: Limits, views: list[View], failures: list[Failure]
-) -> Survey | None:
-    """What lies inside the guest's bytes that `guest` gives; `outer` is the format around them. The reader's guard,
-    for disks and volumes. What cannot be read is noted in a view that is added to `views`."""
-    from imgtool.volumes.survey import survey
+    guest: Callable[[], Source], outer: Reading, limits: Limits, views: list[View], failures: list[Failure]
+) -> tuple[Survey, tuple[tuple[str, int], ...]] | None:
+    """What lies inside the guest's bytes that `guest` gives, and the disk formats whose marks are where something
+    begins; `outer` is the format around them. The reader's guard, for disks and volumes. What cannot be read is noted
+    in a view that is added to `views`."""
+    from imgtool.volumes.survey import NOTHING, survey
 
-    def work() -> Survey:
+    def work() -> tuple[Survey, tuple[tuple[str, int], ...]]:
         view = View(guest(), limits)
         views.append(view)
-        return survey(view, limits, outer)
+        found = survey(view, limits, outer.entry.name)
+        if found is NOTHING or (outer.facts.flat is not None and not found.volumes.tables):
+            return found, ()
+        from imgtool.inspection.inside import image_marks
+
+        return found, image_marks(view, found.volumes, limits, whole=outer.facts.flat is None)
 
     try:
         return guarded("imgtool.volumes.survey:survey", work, failures)

@@ -20,7 +20,8 @@ class ExpectedDigest(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """One input under inspection; sizes and offsets in bytes."""
+    """One input under inspection; sizes and offsets in bytes. `inside`: disk formats whose marks are in what the
+    guest sees, and where of it."""
 
     path: str
     size: int
@@ -33,6 +34,7 @@ class Subject(NamedTuple):
     problems: tuple[Problem, ...]
     failures: tuple[Failure, ...]
     too_deep: bool = False
+    inside: tuple[tuple[str, int], ...] = ()
 
 
 class Nested(NamedTuple):

@@ -50,12 +50,14 @@ NOT_FAULTY = Faulty(0, ())
 class TableFacts:
     """Facts of all tables of an image; every format that is checked has its own below this.
 
-    `facts` are its header's. `problems` are tables that could not be read.
+    `facts` are its header's. `problems` are tables that could not be read. `unit`: bytes of what a live image gives
+    out and takes back, of which the last may lie past the end of the file; 0 where nothing is taken back.
     """
 
     facts: Facts
     totals: Totals
     problems: tuple[Problem, ...] = ()
+    unit: int = 0
 
 
 class Check(NamedTuple):

@@ -26,6 +26,18 @@ def is_lzma(windows: Windows) -> bool:
     return size == _UNKNOWN or size <= min(_LARGEST, windows.size * _CAN_INFLATE_TO)
 
 
+def ends_as_zip(windows: Windows) -> bool:
+    """True when the end record of a zip archive and its comment are the last bytes (APPNOTE.TXT, 4.3.16)."""
+    tail, at = windows.tail, len(windows.tail)
+    for _ in range(64):
+        at = tail.rfind(b"PK\x05\x06", 0, at)
+        if at < 0:
+            return False
+        if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
+            return True
+    return False
+
+
 def is_frame(windows: Windows) -> bool:
     """Skippable frames, and behind them the magic of zstd or lz4 (or an end outside the head)."""
     at, head = 0, windows.head

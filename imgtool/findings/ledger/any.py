@@ -5,11 +5,14 @@ from __future__ import annotations
 from imgtool.findings.ledger.published import Published
 
 _GENERAL = "imgtool.inspection.checks.general"
+_POLYGLOTS = "imgtool.inspection.checks.polyglots"
+_REFERENCES = "imgtool.inspection.checks.references"
+_ENDS = "imgtool.inspection.checks.ends"
 _POLICY = "imgtool.policy.checks"
 
 ANY: tuple[Published, ...] = (
     # IMG
-    Published("IMG001", "several-formats", f"{_GENERAL}:several_formats"),
+    Published("IMG001", "several-formats", f"{_POLYGLOTS}:several_formats"),
     Published("IMG002", "structure-truncated", f"{_GENERAL}:structure_truncated"),
     Published("IMG003", "structure-malformed", f"{_GENERAL}:structure_malformed"),
     Published("IMG004", "broken-format", f"{_GENERAL}:broken_format"),
@@ -22,8 +25,11 @@ ANY: tuple[Published, ...] = (
     Published("IMG012", "machine-image-formats-differ", f"{_POLICY}:machine_image_formats_differ"),
     Published("IMG013", "disk-format-not-allowed", f"{_POLICY}:disk_format_not_allowed"),
     Published("IMG014", "container-format-not-allowed", f"{_POLICY}:container_format_not_allowed"),
-    Published("IMG101", "external-reference", f"{_GENERAL}:external_reference"),
-    Published("IMG102", "unsafe-reference", f"{_GENERAL}:unsafe_reference"),
+    Published("IMG015", "image-inside-disk", f"{_POLYGLOTS}:image_inside_disk"),
+    Published("IMG020", "used-bytes-missing", f"{_ENDS}:used_bytes_missing"),
+    Published("IMG021", "bytes-behind-image", f"{_ENDS}:bytes_behind_image"),
+    Published("IMG101", "external-reference", f"{_REFERENCES}:external_reference"),
+    Published("IMG102", "unsafe-reference", f"{_REFERENCES}:unsafe_reference"),
     Published("IMG103", "reference-does-not-hold", "imgtool.inspection.checks.followed:reference_does_not_hold"),
     Published("IMG201", "over-a-cap", f"{_GENERAL}:over_a_cap"),
     Published("IMG202", "nested-too-deep", f"{_GENERAL}:nested_too_deep"),

@@ -132,6 +132,7 @@ def _facts(state: _Walk, facts: ParallelsFacts) -> ParallelsTables:
         facts=facts,
         totals=totals,
         problems=tuple(problems),
+        unit=cluster,
         misplaced=state.misplaced,
         outside=state.outside,
         overlaps=claims.overlaps,

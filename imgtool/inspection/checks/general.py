@@ -6,33 +6,11 @@ from collections.abc import Iterator
 
 from imgtool.disks.recognise import Failure
 from imgtool.findings.core import Finding, rule
+from imgtool.inspection.checks import polyglots, references
 from imgtool.inspection.subject import ExpectedDigest, Subject
 from imgtool.limits import Limits
-from imgtool.model.values import Problem, ProblemKind, Reference
+from imgtool.model.values import Problem, ProblemKind
 from imgtool.units import SECTOR
-
-#: Pairs of facets that go together by design; any other pair of formats is a polyglot.
-BENIGN_PAIRS: frozenset[frozenset[str]] = frozenset()
-
-
-@rule("IMG001", "several-formats", "error")
-def several_formats(subject: Subject, limits: Limits) -> Iterator[Finding]:
-    """The content is more than one disk format or container at once.
-
-    What it checks: the marks of at least two formats hold, and their pair is not one that goes together
-    by design (an ISO image with a partition table is fine).
-
-    Why it matters: one program inspects one format, another boots the other: what was checked is not what
-    runs (CVE-2024-32498 and its kin).
-
-    What to do: find out what the file is meant to be, and convert it to a fresh image naming the source
-    format (`-f`) explicitly.
-    """
-    names = [reading.entry.name for reading in subject.readings if reading.entry.name != "raw"]
-    for index, first in enumerate(names):
-        for second in names[index + 1 :]:
-            if frozenset((first, second)) not in BENIGN_PAIRS:
-                yield several_formats.at(f"the content is {first} and also {second}")
 
 
 def _of_kind(subject: Subject, kind: ProblemKind) -> Iterator[Problem]:
@@ -139,71 +117,6 @@ def not_whole_sectors(subject: Subject, limits: Limits) -> Iterator[Finding]:
         yield not_whole_sectors.at(f"the virtual size of {size} bytes is not a multiple of {SECTOR}")
 
 
-@rule("IMG101", "external-reference", "error")
-def external_reference(subject: Subject, limits: Limits) -> Iterator[Finding]:
-    """The image refers to something outside the file.
-
-    What it checks: backing files, data files, extents, parents, change-tracking paths: anything a program
-    would open because the image names it.
-
-    Why it matters: whoever opens the image reads that file with his own rights; hosts have been read out
-    this way (CVE-2015-5163, CVE-2022-47951, CVE-2024-32498). It also does not work anywhere else.
-
-    What to do: make it self-contained: `qemu-img convert` it where its references are, or
-    `qemu-img rebase -b ""`.
-    """
-    for reference in subject.references:
-        yield external_reference.at(
-            f"{reference.kind}: {reference.value!r}",
-            field=reference.kind,
-            offset=reference.offset,
-            length=reference.length,
-        )
-
-
-@rule("IMG102", "unsafe-reference", "error")
-def unsafe_reference(subject: Subject, limits: Limits) -> Iterator[Finding]:
-    """A reference could lead anywhere.
-
-    What it checks: a reference that is an absolute path, has `..`, a backslash, a drive letter, a NUL or
-    control characters, or begins like a protocol (`json:`, `nbd:`, `file:` …), judged as it stands and as
-    a C program would read it, up to its first NUL.
-
-    Why it matters: such names reach files and servers that have nothing to do with the image
-    (CVE-2024-4467).
-
-    What to do: do not open the image with anything that follows references; make it self-contained
-    where it was made.
-    """
-    for reference in subject.references:
-        reason = reference_fault(reference)
-        if reason:
-            yield unsafe_reference.at(
-                f"{reference.kind} {reference.value!r}: {reason}",
-                field=reference.kind,
-                offset=reference.offset,
-                length=reference.length,
-            )
-
-
-def reference_fault(reference: Reference) -> str | None:
-    """Why a reference could lead anywhere; None for a plain relative name."""
-    value = reference.value
-    for form in dict.fromkeys((value, value.partition("\0")[0])):
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in form):
-            return "control characters"
-        if form.startswith(("/", "\\")):
-            return "an absolute path"
-        if "\\" in form:
-            return "a backslash"
-        if ".." in form.split("/"):
-            return "leaves its folder by `..`"
-        head, colon, _ = form.partition(":")
-        if colon and "/" not in head and head:
-            return "a drive" if len(head) == 1 and head.isalpha() else f"a protocol ({head}:)"
-    return None
-
-
 @rule("IMG201", "over-a-cap", "error")
 def over_a_cap(subject: Subject, limits: Limits) -> Iterator[Finding]:
     """A size or count in the image is over the cap that keeps reading it bounded.
@@ -290,15 +203,14 @@ def rule_failed(failure: Failure, limits: Limits) -> Iterator[Finding]:
 
 #: Rules over a Subject; the others are asked by the conductor where their matter arises.
 RULES = (
-    several_formats,
+    *polyglots.RULES,
     structure_truncated,
     structure_malformed,
     broken_format,
     empty_file,
     not_read_from_stream,
     not_whole_sectors,
-    external_reference,
-    unsafe_reference,
+    *references.RULES,
     over_a_cap,
     nested_too_deep,
 )
