@@ -90,12 +90,12 @@ class Limits(NamedTuple):
     tar_name: int = 4096  #: bytes of one name or link
     tar_pax_records: int = 1024  #: records of one pax header
     tar_sparse_blocks: int = 256  #: blocks of the map of one sparse member
+    tar_record: int = 1024 * 1024  #: the longest record that a tar is padded to (`tar -b 2048`)
 
     # XML (OVF descriptors, EC2 bundle manifests)
     xml_size: int = 4 * 1024 * 1024  #: bytes of one document (DSP0243 readers stop there too)
     xml_depth: int = 64  #: nesting of elements
     xml_elements: int = 20_000
-    tar_record: int = 1024 * 1024  #: the longest record that a tar is padded to (`tar -b 2048`)
     xml_attributes: int = 128  #: attributes of one element
 
     # OVF
@@ -110,6 +110,12 @@ class Limits(NamedTuple):
     docker_images: int = 64  #: images of one archive that are read
     docker_layers: int = 256  #: layers of one image (docker itself stops at 127), manifests of one index
     docker_index_depth: int = 4  #: nesting of OCI indexes
+    docker_blobs: int = 4096  #: blobs of one archive whose digests are computed
+    docker_unpacked: int = 256 * 1024**3  #: bytes that the layers of one archive may unpack to
+    docker_ratio: int = 2000  #: output / input above which unpacking a layer stops, from wrapper_ratio_floor on
+    docker_entries: int = 4_000_000  #: headers of the tars of all layers that are read
+    docker_entry_headers: int = 4 * 1024**3  #: bytes of the extended headers in one layer
+    docker_names: int = 64  #: unsafe names told of one layer
 
     # EC2 bundle manifests
     ami_parts: int = 4096  #: parts listed
@@ -122,12 +128,6 @@ class Limits(NamedTuple):
 
     # vhdx ([MS-VHDX])
     vhdx_size: int = 64 * 1024**4  #: the largest disk
-    docker_blobs: int = 4096  #: blobs of one archive whose digests are computed
-    docker_unpacked: int = 256 * 1024**3  #: bytes that the layers of one archive may unpack to
-    docker_ratio: int = 2000  #: output / input above which unpacking a layer stops, from wrapper_ratio_floor on
-    docker_entries: int = 4_000_000  #: headers of the tars of all layers that are read
-    docker_entry_headers: int = 4 * 1024**3  #: bytes of the extended headers in one layer
-    docker_names: int = 64  #: unsafe names told of one layer
     vhdx_entries: int = 2047  #: entries of a region table, and of the metadata table
     vhdx_item: int = 1024 * 1024  #: bytes of one metadata item
     vhdx_locator_entries: int = 256  #: keys read of a parent locator
@@ -149,8 +149,8 @@ class Limits(NamedTuple):
 
     # dmg
     dmg_size: int = 1 << 60  #: the largest disk
-    dmg_plist: int = 16 * 1024 * 1024  #: bytes of the property list
     dmg_chunk: int = 64 * 1024 * 1024  #: bytes of a chunk, packed or not, as QEMU caps it
+    dmg_plist: int = 16 * 1024 * 1024  #: bytes of the property list
 
     # bochs
     bochs_catalog: int = 1 << 20  #: entries of the catalog
@@ -175,6 +175,8 @@ class Limits(NamedTuple):
     vmdk_directory: int = 32 * 1024 * 1024  #: entries of a grain directory
     vmdk_sectors: int = 1 << 54  #: sectors of an extent: the bytes fit 63 bits
     vmdk_tables: int = 64  #: grain tables of an extent that are kept
+    vmdk_inflated: int = 64 * 1024**4  #: bytes that all compressed grains together inflate to in a deep check
+    vmdk_gaps: int = 16_384  #: gaps of a stream that are looked at for grains in no table
     vmdk_packed: int = 16 * 1024 * 1024  #: bytes of a compressed grain, inflated
 
     # vdi, qed, qcow, parallels, luks
@@ -187,11 +189,9 @@ class Limits(NamedTuple):
     parallels_features: int = 256  #: features of a Parallels format extension
     luks_key: int = 512  #: bytes of a LUKS1 volume key
     luks_json: int = 512 * 1024  #: characters of a LUKS2 JSON text
-    vmdk_inflated: int = 64 * 1024**4  #: bytes that all compressed grains together inflate to in a deep check
-    vmdk_gaps: int = 16_384  #: gaps of a stream that are looked at for grains in no table
     luks_objects: int = 64  #: members of a LUKS2 JSON section (the format allows 32 key slots and tokens)
-    luks_iterations: int = 100_000_000  #: PBKDF2 iterations
     luks_key_slots: int = 128 * 1024 * 1024  #: bytes of a LUKS2 key slots area, the format's own cap
+    luks_iterations: int = 100_000_000  #: PBKDF2 iterations
     luks_time: int = 1024  #: Argon2 passes
     luks_memory: int = 1024 * 1024  #: Argon2 memory in KiB: 1 GiB
     luks_threads: int = 4  #: Argon2 threads
