@@ -180,7 +180,6 @@ class _Show:
         self._quiet = quiet
         self._colour = colour_wanted()
         self._all: list[Verdict] = []
-        self._failed: list[tuple[str, str]] = []
         self._failures: list[tuple[str, str]] = []
 
     def one(self, verdict: Verdict) -> None:
@@ -206,14 +205,6 @@ class _Show:
 
             sys.stdout.write(github.failure(path, str(error)))
             sys.stdout.flush()
-
-    def failed(self, path: str, message: str) -> None:
-        """An input could not be judged; stderr has said so, and programs read it where the verdicts are."""
-        self._failed.append((path, message))
-        if self._form == "github":
-            from imgtool.render import github
-
-            sys.stdout.write(github.failure(path, message))
 
     def end(self) -> None:
         """All verdicts are there."""

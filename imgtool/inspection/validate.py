@@ -25,6 +25,7 @@ from imgtool.policy.judge import judge
 from imgtool.policy.policy import THRESHOLDS, Policy
 from imgtool.policy.unseen import table_codes
 from imgtool.sources.base import Source
+from imgtool.sources.stream import seekable
 from imgtool.units import parse_size
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def validate(
     )
     wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
     selected, ignored = selectors(select), selectors(ignore)
-    options = Options(limits, max(1, chosen.depth))
+    once = not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj)
+    options = Options(limits, max(1, chosen.depth), verify=once or not deep)
     look = _Look(path_or_fileobj, chosen, follow, deep, limits)
     report = inspect_as(
         path_or_fileobj, wanted, expected, options, device=device, progress=progress, then=look.at_source
@@ -106,24 +108,29 @@ class _Look:
 
     def at_source(self, source: Source, report: Report) -> None:
         """Look at an open source and its report."""
-        if self._deep:
+        beside = self._may_follow(report) and report.container_format != "bare"
+        if self._deep or beside:
+            from imgtool.disks.links import permission
             from imgtool.inspection.deep import check_tables
 
-            _, tables = check_tables(source, self._limits)
-            self.found += tables
-            self.deep_done = True
+            allowed = permission(self._follow if beside else False, self._path)
+            self.found += check_tables(source, self._limits, allowed=allowed)[1]
+            self.deep_done, self.followed = True, beside
+        if self._may_follow(report) and not beside:
+            self.found += self._chain(self._path or "")
+
+    def _may_follow(self, report: Report) -> bool:
+        """True where the caller allows it, and the policy has every kind of reference followed, or allows it."""
         kinds = {reference.kind for reference in report.references}
         follow = set(self._policy.follow_references)
-        if self._path is not None and kinds & follow and kinds <= follow | set(self._policy.allow_references):
-            self.found += self._chain(self._path)
+        wanted = bool(kinds & follow) and kinds <= follow | set(self._policy.allow_references)
+        return wanted and self._path is not None and self._follow is not False
 
     def _chain(self, path: str) -> Iterator[Finding]:
-        """Open everything that the image refers to; a finding where it does not hold."""
+        """Open everything that a disk refers to; a finding where it does not hold."""
         from imgtool.disks.open import open_disk
         from imgtool.inspection.checks.followed import reference_does_not_hold
 
-        if self._follow is False:
-            return
         try:
             open_disk(path, follow=self._follow, limits=self._limits).close()
             self.followed = True

@@ -15,6 +15,9 @@ NOT_READ, TOO_DEEP, NOT_WHOLE = "IMG007", "IMG202", "ZIP007"
 
 _VOLUMES = "imgtool.volumes"
 
+#: The rules about where an image ends, which need its tables.
+_ENDS = "imgtool.inspection.checks.ends"
+
 
 def unseen(report: Report, followed: bool = False) -> tuple[bool, tuple[str, ...]]:
     """Whether a report is incomplete, and the codes of the rules that did not see everything they look at.
@@ -61,7 +64,7 @@ def table_codes(report: Report) -> tuple[str, ...]:
     """The codes of the rules over tables, of the formats of a report and of its members."""
     entries = [entry_of(one) for one in _all(report)]
     places = [_module(entry.table_checks) for entry in entries if entry is not None and entry in FORMATS]
-    return tuple(sorted({code for place in places for code, _ in _published(place)}))
+    return tuple(sorted({code for place in (*places, _ENDS) for code, _ in _published(place)}))
 
 
 def _module(place: str | None) -> str:
