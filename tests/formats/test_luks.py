@@ -95,6 +95,25 @@ def test_dm_integrity_hides_the_size() -> None:
     assert facts.segments[0].integrity == "hmac(sha256)"
 
 
+def test_segments_side_by_side() -> None:
+    """Segments may lie in any order, each up to the next; the one to the end of the device must be the last."""
+    told = metadata()
+    crypt = told["segments"]["0"]
+    digest = {"0": {**told["digests"]["0"], "segments": ["0", "1"]}}
+    for first, second, fault in (("4096", "dynamic", False), ("4608", "dynamic", True), ("dynamic", "4096", True)):
+        one, two = {**crypt, "size": first}, {**crypt, "offset": "45056", "size": second}
+        image = built({**told, "segments": {"1": one, "0": two}, "digests": digest})
+        assert ("LUK026" in codes(report_of(image))) == fault
+
+
+def test_names_that_are_not_there() -> None:
+    """A token may name no key slot at all; a digest's must be there."""
+    told = metadata()
+    token = {"type": "systemd-tpm2", "keyslots": []}
+    assert "LUK027" not in codes(report_of(built({**told, "tokens": {"0": token}})))
+    assert "LUK027" in codes(report_of(built({**told, "keyslots": {}})))
+
+
 def test_the_higher_sequence_id_wins() -> None:
     """Of two valid headers the newer one is read; that they differ is then no fault."""
     data = bytearray(fixture("luks/luks2-headers-disagree.luks.gz"))
@@ -106,7 +125,8 @@ def test_the_higher_sequence_id_wins() -> None:
     facts = luks2(bytes(data))
     assert facts.sequence_id == 2
     assert facts.key_slots[0].id == "7"
-    assert codes(report_of(bytes(data))) == {"LUK401"}
+    # its digest still names slot 0, which is a fault of this header alone
+    assert codes(report_of(bytes(data))) == {"LUK401", "LUK027"}
 
 
 def test_the_second_header_is_read_where_the_first_is_damaged() -> None:

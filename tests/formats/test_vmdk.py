@@ -190,6 +190,14 @@ def test_keys_in_any_case_and_quoting() -> None:
     assert "VMD022" in codes(report_of(PLAIN + b"# CID=1\n"))
 
 
+def test_extents_that_nobody_may_read() -> None:
+    """A disk whose every extent is NOACCESS has no data; one that can be read is enough."""
+    line = b'RW 2048 FLAT "disk-flat.vmdk" 0\n'
+    assert line in PLAIN
+    assert "VMD032" in codes(report_of(PLAIN.replace(line, line.replace(b"RW", b"NOACCESS"))))
+    assert "VMD032" not in codes(report_of(PLAIN.replace(line, line + line.replace(b"RW", b"NOACCESS"))))
+
+
 def test_descriptor_of_a_header_of_capacity_0() -> None:
     """It is a descriptor file: its extents are references, its size their sum."""
     report = report_of(fixture("vmdk/hostile-capacity-zero.vmdk.gz"))
