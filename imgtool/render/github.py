@@ -9,6 +9,7 @@ from imgtool.findings.core import Finding
 from imgtool.findings.pages import page
 from imgtool.model.verdict import Verdict
 from imgtool.render.escape import workflow_message, workflow_property
+from imgtool.render.verdicts import incomplete_text
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
@@ -28,8 +29,7 @@ def lines(verdict: Verdict) -> str:
         for finding in verdict.findings
     ]
     if verdict.incomplete:
-        message = f"not everything could be looked at; rules that did not run: {', '.join(verdict.not_run) or '-'}"
-        told.append(_line("warning", verdict.path, "incomplete", message))
+        told.append(_line("warning", verdict.path, "incomplete", incomplete_text(verdict)))
     if not verdict.accepted and not any(line.startswith("::error ") for line in told):
         told.append(_line("error", verdict.path, "rejected", f"rejected by the policy {verdict.policy}"))
     return "".join(told)

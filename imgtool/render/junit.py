@@ -9,6 +9,7 @@ from imgtool.findings.pages import page
 from imgtool.model.verdict import Verdict
 from imgtool.render.escape import xml
 from imgtool.render.text import findings_text
+from imgtool.render.verdicts import incomplete_text
 
 _SUITE = "imgtool validate"
 
@@ -36,7 +37,7 @@ def _case(verdict: Verdict) -> Iterator[str]:
     head = _head(verdict.path)
     told = [xml(line) for finding in verdict.findings for line in _told(finding)]
     if verdict.incomplete:
-        told.append(f"incomplete; rules that did not run: {', '.join(verdict.not_run) or '-'}")
+        told.append(f"incomplete: {xml(incomplete_text(verdict))}")
     if verdict.accepted and not told:
         yield f"{head}/>"
         return

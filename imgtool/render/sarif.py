@@ -17,6 +17,7 @@ from imgtool.findings.ledger import LEDGER
 from imgtool.findings.pages import page, rule_of
 from imgtool.model.verdict import Verdict
 from imgtool.render.escape import sarif_text, terminal, uri
+from imgtool.render.verdicts import incomplete_text
 from imgtool.version import __version__
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -176,9 +177,10 @@ def _logical(finding: Finding) -> Json:
 
 
 def _incomplete(verdict: Verdict, location: Json) -> Json:
-    codes = ", ".join(verdict.not_run) or "-"
-    message = f"not everything could be looked at; rules that did not run: {codes}"
-    return _notification("warning" if verdict.accepted else "error", message, location)
+    """A notification with the codes of all rules that did not run."""
+    level = "warning" if verdict.accepted else "error"
+    told = _notification(level, f"incomplete: {incomplete_text(verdict)}", location)
+    return {**told, "properties": {"notRun": list(verdict.not_run)}}
 
 
 def _notification(level: str, message: str, location: Json) -> Json:

@@ -24,7 +24,7 @@ def text(verdict: Verdict, *, colour: bool = False) -> str:
     """The verdict on its line, then the findings by severity, worst first."""
     lines = [headline(verdict, colour=colour)]
     if verdict.incomplete:
-        lines.append(f"  incomplete: {_incomplete(verdict)}")
+        lines.append(f"  incomplete: {incomplete_text(verdict)}")
     for severity in SEVERITIES:
         found = [finding for finding in verdict.findings if finding.severity == severity]
         if found:
@@ -49,13 +49,15 @@ def headline(verdict: Verdict, *, colour: bool = False) -> str:
     return f"{terminal(verdict.path)}: {shown} (policy {terminal(verdict.policy)}){tail}"
 
 
-def _incomplete(verdict: Verdict) -> str:
+def incomplete_text(verdict: Verdict) -> str:
+    """What kept an incomplete verdict from being whole: how many rules, by family."""
     codes = verdict.not_run
     if not codes:
         return "not everything in it was looked into"
     families = {code[:3]: sum(other[:3] == code[:3] for other in codes) for code in codes}
     told = ", ".join(f"{family} {count}" for family, count in families.items())
-    return f"{len(codes)} rules did not see all that they look at ({told}; --json names them)"
+    rules = "1 rule" if len(codes) == 1 else f"{len(codes)} rules"
+    return f"{rules} did not see all that they look at ({told}; --json names them)"
 
 
 def _by_code(findings: list[Finding]) -> list[list[Finding]]:
