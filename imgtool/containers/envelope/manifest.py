@@ -13,7 +13,7 @@ from imgtool.containers.tar.archive import plain
 from imgtool.limits import Limits
 from imgtool.model.values import text
 
-_LINE = re.compile(r"\s*(SHA-?(?:1|2-)?[-/\d]{0,7}|MD5)\s*\((.{1,4096})\)\s*=\s*([0-9A-Fa-f]{2,256})\s*")
+_LINE = re.compile(r"\s*(SHA-?(?:1|2-)?[-/\d]{0,7}|MD5)\s*\((.{1,4096})\)\s*=\s*([0-9A-F]{2,256})\s*", re.IGNORECASE)
 
 _ALGORITHMS = {
     "MD5": "md5",
