@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from imgtool.findings.core import Finding, Severity, rule
 from imgtool.limits import Limits
 from imgtool.model.volumes import Partition
+from imgtool.units import ceil_div
 from imgtool.volumes.partitions.facts import GptFacts, MbrFacts, TableFacts
+from imgtool.volumes.partitions.layout import GptHeader
 from imgtool.volumes.partitions.types import CONTAINERS, PROTECTIVE
 
 _PROTECTIVE = f"0x{PROTECTIVE:02x}"
@@ -65,9 +67,9 @@ def partitions_overlap(facts: TableFacts, limits: Limits) -> Iterator[Finding]:
 def partition_out_of_range(facts: TableFacts, limits: Limits) -> Iterator[Finding]:
     """A partition lies where its table allows none.
 
-    What it checks: a GPT partition ends after it begins and lies between first_usable_lba and
-    last_usable_lba; an MBR partition does not begin at sector 0; a logical one lies inside its extended
-    partition. A note on a hybrid ISO image.
+    What it checks: a GPT partition ends after it begins, lies between first_usable_lba and last_usable_lba, and
+    not on the GPT's headers and entries, whatever these fields say; an MBR partition does not begin at sector 0;
+    a logical one lies inside its extended partition. A note on a hybrid ISO image.
 
     Why it matters: such a partition covers the table itself, or its neighbours; programs differ in what
     they make of it.
@@ -98,12 +100,24 @@ def _out_of_range(facts: TableFacts, partition: Partition) -> str | None:
             return f"begins at {start} and ends before that"
         if start < first or end > last:
             return f"takes {start}..{end}, usable are {first}..{last}"
+        for low, high, name in _own(header, size):
+            if start < high and low < end:
+                return f"takes {start}..{end}, where the GPT's {name} are: {low}..{high}"
     if isinstance(facts, MbrFacts):
         if partition.number > 4 and not any(low <= start and end <= low + room for low, room in facts.containers):
             return f"takes {start}..{end}, which is not inside the extended partition"
         if start == 0:
             return "begins at sector 0, where the table itself is"
     return None
+
+
+def _own(header: GptHeader, size: int) -> Iterator[tuple[int, int, str]]:
+    """What the GPT takes for itself: start and end in bytes, and what it is."""
+    length = ceil_div(header.number_of_partition_entries * header.size_of_partition_entry, size) * size
+    entries = header.partition_entry_lba * size
+    yield entries, entries + length, "entries"
+    for lba in (header.my_lba, header.alternate_lba):
+        yield lba * size, (lba + 1) * size, "headers"
 
 
 @rule("PRT022", "partition-beyond-file", "warning")
