@@ -258,6 +258,16 @@ def test_inspecting_a_qcow2_loads_qcow2(call: str) -> None:
     assert not {"deflate", "typer", "click", "subprocess", "imgtool.cli", "imgtool.ingest.pump"} & names
 
 
+def test_validating_a_qcow2_loads_what_inspecting_does_and_the_policy() -> None:
+    """No rule's page, no container, nothing heavy; TOML is read where a file is named."""
+    path = FIXTURES / "qcow2" / "plain.qcow2"
+    inspected = loaded(f"import imgtool\nimgtool.inspect({str(path)!r}, ())")
+    names = loaded(f"import imgtool\nimgtool.validate({str(path)!r})") - inspected
+    ours = {name for name in names if not name.startswith("imgtool.policy")}
+    assert ours == {"imgtool.inspection.validate", "imgtool.model.verdict"}
+    assert not {"imgtool.policy.load", "imgtool.policy.facts"} & names
+
+
 def test_inspecting_a_qcow2_with_a_digest_loads_hashlib_only() -> None:
     """A digest needs hashlib and the pump."""
     path = FIXTURES / "qcow2" / "plain.qcow2"

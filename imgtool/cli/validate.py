@@ -10,6 +10,18 @@ from typing import IO, Annotated, TypeVar
 import typer
 
 from imgtool.cli.batch import file_size, in_order
+from imgtool.cli.claims import (
+    ContainerFormat,
+    DiskFormat,
+    Expect,
+    FailOn,
+    Ignore,
+    MaxVirtualSize,
+    MinDisk,
+    MinRam,
+    PolicyName,
+    Select,
+)
 from imgtool.cli.disk import Follow, FollowIn
 from imgtool.cli.frame import (
     AsJson,
@@ -59,38 +71,16 @@ OUTPUTS = ("text", "json", "sarif", "junit", "github")
 @verb
 def command(
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH...", help="Images; - is standard input.")] = None,
-    disk_format: Annotated[
-        str | None, typer.Option("--disk-format", metavar="NAME", help="Claim: the disk is this; else an error.")
-    ] = None,
-    container_format: Annotated[
-        str | None, typer.Option("--container-format", metavar="NAME", help="Claim: this is around it; bare is none.")
-    ] = None,
-    policy: Annotated[
-        str,
-        typer.Option("--policy", metavar="NAME|FILE", help="default, glance, strict, permissive, or a TOML file."),
-    ] = "default",
-    min_disk: Annotated[
-        str | None, typer.Option("--min-disk", metavar="SIZE", help="Claim: it fits on a disk of this size.")
-    ] = None,
-    min_ram: Annotated[
-        str | None, typer.Option("--min-ram", metavar="SIZE", help="Claim: it starts in this much memory.")
-    ] = None,
-    max_virtual_size: Annotated[
-        str | None, typer.Option("--max-virtual-size", metavar="SIZE", help="Reject larger disks.")
-    ] = None,
-    expect: Annotated[
-        list[str] | None, typer.Option("--expect", metavar="ALG:HEX", help="Digest that the input must have.")
-    ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("--select", metavar="CODES", help="Only these rules: QCW101, QCW1, QCW or a rule's name."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="CODES", help="All but these rules.")
-    ] = None,
-    fail_on: Annotated[
-        str | None, typer.Option("--fail-on", metavar="error|warning", help="What rejects; else as the policy says.")
-    ] = None,
+    disk_format: DiskFormat = None,
+    container_format: ContainerFormat = None,
+    policy: PolicyName = "default",
+    min_disk: MinDisk = None,
+    min_ram: MinRam = None,
+    max_virtual_size: MaxVirtualSize = None,
+    expect: Expect = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    fail_on: FailOn = None,
     deep: Annotated[bool, typer.Option("--deep", help="Check every table too, as `imgtool check`.")] = False,
     output_format: Annotated[
         str, typer.Option("--output-format", metavar="|".join(OUTPUTS), help="How verdicts are written.")

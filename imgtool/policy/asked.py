@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from imgtool.containers.member import ContainerFacts
 from imgtool.model.report import Report
 from imgtool.model.verdict import Claims
 from imgtool.policy.names import MACHINE, disk_format
@@ -45,6 +44,10 @@ def honest_formats(report: Report) -> tuple[str, ...]:
 
 def disks(report: Report, inside: str = "") -> Iterator[tuple[str, Report]]:
     """The disks that a container holds, each with the path of its member; nothing for what is no container."""
+    if report.container_format in (None, "bare"):
+        return
+    from imgtool.containers.member import ContainerFacts
+
     if not isinstance(report.details, ContainerFacts):
         return
     roles = {member.name: member.role for member in report.details.members}

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from imgtool.containers.envelope.facts import EnvelopeFacts
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
 from imgtool.model.report import Report
 from imgtool.policy.asked import Asked, claimed, disks, everything, honest_formats
-from imgtool.policy.facts import creators_of, holds
 from imgtool.policy.names import MACHINE
 from imgtool.units import human_size
 
@@ -213,6 +211,10 @@ def needs_more_memory(asked: Asked, limits: Limits) -> Iterator[Finding]:
         return
     if report.format in ("aki", "ari") and report.size is not None and report.size > least:
         yield needs_more_memory.at(f"the file is {_size(report.size)}, claimed to start in {_size(least)}")
+    if report.container_format not in ("ova", "ovf"):
+        return
+    from imgtool.containers.envelope.facts import EnvelopeFacts
+
     for system in report.details.systems if isinstance(report.details, EnvelopeFacts) else ():
         if system.memory is not None and system.memory > least:
             asks = f"system {system.id!r} asks for {_size(system.memory)}"
@@ -269,10 +271,14 @@ def creator_not_allowed(asked: Asked, limits: Limits) -> Iterator[Finding]:
     What to do: convert the image with an allowed program.
     """
     allowed = asked.policy.creators
-    for path, report in everything(asked.report) if allowed is not None else ():
+    if allowed is None:
+        return
+    from imgtool.policy.facts import creators_of
+
+    for path, report in everything(asked.report):
         for field, creator in creators_of(report):
-            if not any(fnmatchcase(creator.strip(), pattern) for pattern in allowed or ()):
-                message = f"made by {creator!r}; allowed: {', '.join(allowed or ()) or 'none'}"
+            if not any(fnmatchcase(creator.strip(), pattern) for pattern in allowed):
+                message = f"made by {creator!r}; allowed: {', '.join(allowed) or 'none'}"
                 yield creator_not_allowed.at(message, field=field)._replace(member=path)
 
 
@@ -287,7 +293,11 @@ def feature_refused(asked: Asked, limits: Limits) -> Iterator[Finding]:
 
     What to do: convert the image without it (`qemu-img convert`, whose defaults are widely read).
     """
-    for path, report in everything(asked.report) if asked.policy.refuse else ():
+    if not asked.policy.refuse:
+        return
+    from imgtool.policy.facts import holds
+
+    for path, report in everything(asked.report):
         for condition in asked.policy.refuse:
             value = holds(condition, report)
             if value is not None:

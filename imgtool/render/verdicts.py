@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imgtool.findings.core import SEVERITIES, Finding
-from imgtool.findings.pages import page
 from imgtool.model.verdict import Verdict
 from imgtool.render.escape import styled, terminal
 
@@ -92,6 +91,8 @@ def where(finding: Finding) -> str:
 
 def first_cure(code: str) -> str:
     """The first sentence of what a rule's page says to do; empty for a rule without a page."""
+    from imgtool.findings.pages import page
+
     about = page(code)
     return first_sentence(about.cure) if about is not None else ""
 
