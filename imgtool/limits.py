@@ -113,7 +113,7 @@ class Limits(NamedTuple):
     docker_blobs: int = 4096  #: blobs of one archive whose digests are computed
     docker_unpacked: int = 256 * 1024**3  #: bytes that the layers of one archive may unpack to
     docker_ratio: int = 2000  #: output / input above which unpacking a layer stops, from wrapper_ratio_floor on
-    docker_entries: int = 4_000_000  #: headers of the tars of all layers that are read
+    docker_entries: int = 2_000_000  #: headers of the tars of all layers that are read
     docker_entry_headers: int = 4 * 1024**3  #: bytes of the extended headers in one layer
     docker_names: int = 64  #: unsafe names told of one layer
 

@@ -17,8 +17,10 @@ import imgtool
 from imgtool.errors import InputError, UsageError
 from imgtool.ingest import digests
 from imgtool.ingest.pump import CHUNK, RING, Pump, digest_source, digest_stream
-from imgtool.sources.base import Source
+from imgtool.ingest.ranges import Range, RangeDigests
+from imgtool.sources.base import NotHeldError, Source
 from imgtool.sources.file import FileSource, open_file
+from imgtool.sources.forward import ForwardSource
 from imgtool.sources.memory import BytesSource, Window
 
 SIZES = (0, 1, 511, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7)
@@ -241,3 +243,55 @@ def test_checksum_of_everything_that_reads(tmp_path: Path) -> None:
         inputs: list[Any] = [str(path), path, file, io.BytesIO(data), pipe]
         for given in inputs:
             assert imgtool.checksum(given, ("SHA-512", "md5", "sha512")) == truth
+
+
+def test_ranges_in_the_one_pass() -> None:
+    """Digests of ranges that overlap, touch, are empty or lie across buffers come with those of the whole."""
+    data = random.Random(9).randbytes(4 * CHUNK + 99)
+    places = [(0, 0), (0, 1), (5, 3 * CHUNK), (CHUNK - 1, 2), (CHUNK, CHUNK), (2 * CHUNK + 7, 50), (len(data), 0)]
+    places += [(len(data) - 9, 9), (0, len(data))]
+    wanted = [Range(start, length, name) for start, length in places for name in ("sha1", "sha256")]
+    tap = RangeDigests([*wanted, Range(len(data) - 1, 2, "md5")])
+    sums = digest_source(BytesSource(data), ("md5",), ranges=tap)
+    assert sums == expected(data, ("md5",))
+    told = {one: hashlib.new(one.algorithm, data[one.offset : one.offset + one.length]).hexdigest() for one in wanted}
+    assert tap.found == told  # what ends behind the end is not found
+    assert pumps() == 0
+
+
+def test_ranges_alone_and_of_small_files() -> None:
+    """Without a digest of the whole only ranges are computed; what fits one buffer needs no thread."""
+    for size in (100, 2 * CHUNK + 5):
+        data = random.Random(size).randbytes(size)
+        tap = RangeDigests([Range(10, 50, "sha256")])
+        assert digest_source(BytesSource(data), (), ranges=tap) == {}
+        assert list(tap.found.values()) == [hashlib.sha256(data[10:60]).hexdigest()]
+
+
+def test_a_range_that_is_asked_for_late() -> None:
+    """One that began already is taken up where its beginning is still there, else it is not found."""
+    data = random.Random(4).randbytes(3 * CHUNK)
+    tap = RangeDigests()
+    tap.take(0, memoryview(data)[: 2 * CHUNK])
+    late, lost, done = Range(CHUNK, CHUNK + 500, "sha1"), Range(0, 3 * CHUNK, "sha1"), Range(CHUNK + 3, 8, "md5")
+    tap.want((late, lost, done), 2 * CHUNK, lambda at, length: data[at : at + length] if at >= CHUNK else None)
+    tap.take(2 * CHUNK, memoryview(data)[2 * CHUNK :])
+    assert tap.found == {
+        late: hashlib.sha1(data[CHUNK : 2 * CHUNK + 500]).hexdigest(),
+        done: hashlib.md5(data[CHUNK + 3 : CHUNK + 11]).hexdigest(),
+    }
+
+
+def test_forward_source() -> None:
+    """Reads from front to back, a bit back too; what went by long ago is not held; the end is known when it comes."""
+    data = random.Random(6).randbytes(1_000_000)
+    source = ForwardSource((data[start : start + 70_001] for start in range(0, len(data), 70_001)), "x")
+    assert source.read_at(0, 10) == data[:10]
+    assert source.read_at(300_000, 5) == data[300_000:300_005]
+    assert source.read_at(299_500, 100) == data[299_500:299_600]
+    with pytest.raises(NotHeldError):
+        source.read_at(10, 1)
+    assert not source.ended
+    assert source.read_at(999_990, 100) == data[999_990:]
+    assert source.ended
+    assert source.position == source.drain() == len(data)

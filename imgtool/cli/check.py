@@ -39,7 +39,8 @@ def command(
     device: Device = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every table of an image: entries, reference counts, leaks, overlaps, fragmentation. Never repairs."""
+    """Check every table of an image: entries, reference counts, leaks, overlaps, fragmentation; of a container every
+    digest that it states of its members, and their own tables. Never repairs."""
     if fail_on not in ("error", "warning"):
         raise UsageError(f"--fail-on is error or warning, not {fail_on!r}")
     result = check(path, follow=follow_in or follow, device=device)

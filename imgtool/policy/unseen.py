@@ -13,6 +13,9 @@ from imgtool.model.report import Report
 #: Findings that say so themselves: what was not read, members that were not looked into, not decoded whole.
 NOT_READ, TOO_DEEP, NOT_WHOLE = "IMG007", "IMG202", "ZIP007"
 
+#: Findings that say which digests were not compared → the rules that would have been.
+NOT_VERIFIED = {"OVA311": ("OVA306",), "DKR305": ("DKR302", "DKR303")}
+
 _VOLUMES = "imgtool.volumes"
 
 #: The rules about where an image ends, which need its tables.
@@ -41,6 +44,8 @@ def _codes(report: Report, followed: bool) -> Iterator[str]:
         fields = [finding.field or "" for finding in one.findings if finding.code == NOT_READ]
         if fields and entry is not None:
             yield from header_codes(entry)
+        for finding in one.findings:
+            yield from NOT_VERIFIED.get(finding.code, ())
         hidden = one.encrypted or (one.references and not followed)
         if hidden or fields:
             yield from (code for code, _ in _published(_VOLUMES))

@@ -126,6 +126,10 @@ def test_a_stream_larger_than_what_is_kept() -> None:
     assert codes(report_of(data, checksums=("md5",))) & {"OVA306", "OVA311"} == set()
     (told,) = (one for one in imgtool.inspect(stream_of(data)).findings if one.code == "OVA311")
     assert told.message.startswith("1 of 2 ")
+    verdict = imgtool.validate(stream_of(data))
+    assert verdict.incomplete
+    assert verdict.not_run == ("OVA306",)
+    assert not imgtool.validate(io.BytesIO(data)).incomplete
 
 
 def test_an_ova_inside_a_wrapper_is_verified() -> None:
