@@ -48,14 +48,15 @@ def survey(view: View, limits: Limits, outer: str) -> Survey:
     from imgtool.volumes.boot import boot_of
     from imgtool.volumes.place import read_place
 
-    tables = _tables(view, windows, limits, outer)
+    around = "iso" if _optical(windows) else outer
+    tables = _tables(view, windows, limits, around)
     places = _Places(view, limits)
     known = tuple(places.attach(facts) for facts in tables.facts)
     known = tuple(_sector_size(view, facts, places, limits) for facts in known)
     systems = () if _is_kernel(windows) else read_place(view, 0, view.size, limits)
     systems = tuple(located for located in systems if outer != "iso" or located.entry.name not in ("iso9660", "udf"))
-    outside = _told(systems, view.size, outer, beside_table=bool(known))
-    inside = places.told(outer)
+    outside = _told(systems, view.size, around, beside_table=bool(known))
+    inside = places.told(around)
     shown = tuple(facts.table for facts in known)
     every = tuple(located.facts for located in (*outside, *inside))
     volumes = Volumes(
@@ -68,6 +69,12 @@ def survey(view: View, limits: Limits, outer: str) -> Survey:
     pairs: list[tuple[Entry, Facts]] = [(_ENTRIES[facts.format], facts) for facts in known]
     pairs += [(located.entry, located.facts) for located in (*outside, *inside)]
     return Survey(volumes, tuple(facets), tuple(pairs))
+
+
+def _optical(windows: Windows) -> bool:
+    """True where an ISO 9660 volume begins with the bytes: tables in its system area are a hybrid image's, whatever
+    disk it was written to."""
+    return windows.head[0x8001:0x8006] == b"CD001"
 
 
 def _zeros(window: bytes) -> bool:

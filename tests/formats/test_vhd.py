@@ -246,3 +246,40 @@ def test_what_tools_write_has_no_faults(name: str) -> None:
     report: imgtool.Report = report_of(fixture(f"vhd/{name}.vhd"))
     assert faults(report) == set()
     assert report.disk_formats == ("vhd",)
+
+
+def wrapped(guest: bytes) -> bytes:
+    """A fixed disk of these guest bytes, padded to whole sectors."""
+    size = -(-len(guest) // 512) * 512
+    return guest.ljust(size, b"\0") + footer(Disk(2, size, b"win ", (65535, 16, 255), 0xFFFFFFFFFFFFFFFF))
+
+
+@pytest.mark.parametrize(
+    "name", ["luks/luks1.luks.gz", "luks/luks2.luks.gz", "iso/plain.iso.gz", "iso/isohybrid.iso.gz"]
+)
+def test_encrypted_and_optical_disks_may_be_inside(name: str) -> None:
+    """A fixed disk whose guest's bytes are LUKS or an ISO image is what it is: these bytes read alike either way."""
+    report = report_of(wrapped(fixture(name)))
+    no_bug(report)
+    assert report.format == "vhd"
+    assert faults(report) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["qcow2/plain.qcow2", "vdi/dynamic.vdi", "compressed/named.gzip", "vhdx/dynamic.vhdx.gz"]
+)
+def test_no_other_format_may_be_inside(name: str) -> None:
+    """Another format there maps the bytes anew: what one program inspects another does not boot."""
+    report = report_of(wrapped(fixture(name)))
+    no_bug(report)
+    assert report.format == "vhd"
+    assert "IMG001" in faults(report)
+
+
+def test_only_a_mark_behind_the_bytes_is_no_second_format() -> None:
+    """A LUKS header in front of an ISO image's descriptors stays two things at once."""
+    data = bytearray(fixture("iso/plain.iso.gz"))
+    head = fixture("luks/luks1.luks.gz")[:1024]
+    data[: len(head)] = head
+    assert "IMG001" in faults(report_of(bytes(data)))
+    assert "IMG001" in faults(report_of(wrapped(bytes(data))))

@@ -105,7 +105,9 @@ def walk(source: Source, facts: VhdxFacts, limits: Limits) -> VhdxTables:
         facts.has_parent,
     )
     try:
-        return _Walk(overlay or source, facts, table, geometry, limits).told(entries)
+        walked = _Walk(overlay or source, facts, table, geometry, limits)
+        walked.stored = source.size
+        return walked.told(entries)
     except InputError as error:
         return failed("not-read", "BAT", str(error))
 
@@ -121,6 +123,7 @@ class _Walk:
         self.parts: list[str] = []
         self.faulty = dict.fromkeys(_FAULTS, NOT_FAULTY)
         self.allocated = self.fragmented = 0
+        self.stored = host.size  #: bytes of the file, which the log may make longer
         self.end = lay.HEADER_SECTION
         self.last: int | None = None
         self.partial: list[tuple[Numbers, Words]] = []
@@ -158,7 +161,7 @@ class _Walk:
             facts=self.facts,
             table=self.table.offset,
             totals=Totals(
-                image_end_offset=None if problems else self.end,
+                image_end_offset=None if problems else min(self.end, self.stored),
                 total_clusters=self.geometry.blocks,
                 allocated_clusters=self.allocated,
                 fragmented_clusters=self.fragmented,
@@ -166,6 +169,7 @@ class _Walk:
                 check_errors=int(held < entries),
             ),
             problems=tuple(problems),
+            unit=MIB,
             state=faulty["state"],
             reserved=faulty["reserved"],
             misplaced=faulty["misplaced"],

@@ -22,13 +22,18 @@ BENIGN_PAIRS: frozenset[frozenset[str]] = frozenset(
     )
 )
 
+#: What may lie at the start of a disk whose own mark stands behind its bytes (a fixed VHD): these bytes are read the
+#: same with that mark as without it, and what begins them names no other file. An encrypted or optical disk inside.
+AT_HOME = frozenset({"luks", "iso"})
+
 
 @rule("IMG001", "several-formats", "error")
 def several_formats(subject: Subject, limits: Limits) -> Iterator[Finding]:
     """The content is more than one disk format or container at once.
 
     What it checks: the marks of at least two formats hold, and their pair is not one that goes together
-    by design (an ISO image with a partition table is fine). A partition table or file system counts where the file
+    by design (an ISO image with a partition table is fine; so is a fixed VHD whose guest's disk is LUKS or an ISO
+    image, and no other format). A partition table or file system counts where the file
     is no raw disk: it takes up the place that the format's own tables have.
 
     Why it matters: one program inspects one format, another boots the other: what was checked is not what
@@ -43,9 +48,17 @@ def several_formats(subject: Subject, limits: Limits) -> Iterator[Finding]:
         outer = subject.primary.entry.name
         inside = [match.entry.name for match in subject.matches if match.entry.kind in ("table", "filesystem")]
         pairs += [(outer, name) for name in inside if name != outer]
+    home = _at_home(subject)
     for first, second in pairs:
-        if frozenset((first, second)) not in BENIGN_PAIRS:
+        if frozenset((first, second)) not in BENIGN_PAIRS | home:
             yield several_formats.at(f"the content is {first} and also {second}")
+
+
+def _at_home(subject: Subject) -> frozenset[frozenset[str]]:
+    """The pairs that are fine in a disk whose mark stands behind its bytes."""
+    name, facts = subject.primary.entry.name, subject.primary.facts
+    behind = facts.flat is not None and 0 < facts.flat[0] + facts.flat[1] <= subject.primary.offset
+    return frozenset(frozenset((name, inside)) for inside in AT_HOME) if behind else frozenset()
 
 
 @rule("IMG015", "image-inside-disk", "warning")
