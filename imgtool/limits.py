@@ -33,6 +33,8 @@ class Limits(NamedTuple):
     # tables, all of them (the deep check)
     claims: int = 4 * 1024 * 1024  #: separate runs of a file that are compared for overlaps: 64 MiB
     claims_batch: int = 1024 * 1024  #: ranges that are compared at once
+    table_batch: int = 1024 * 1024  #: entries of one table that are looked at together
+    table_broken: int = 4 * 1024 * 1024  #: faults of one table after which the rest of it is not read
     table_faults: int = 16  #: faults of one kind that are told with their place; all are counted
     behind: int = 64 * 1024 * 1024  #: bytes behind the end of an image that are looked at
 

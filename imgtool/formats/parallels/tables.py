@@ -58,10 +58,18 @@ class _Walk:
         self.last = 0
         self.misplaced = self.outside = NOT_FAULTY
 
+    def faults(self) -> int:
+        """Faults counted so far, but for overlaps that are still to be found."""
+        return self.claims.overlaps + self.misplaced.total + self.outside.total
+
     def piece(self, first: int, words: NDArray[np.int64]) -> None:
         """The entries from cluster `first` on."""
         import numpy as np
 
+        if not words.any():
+            self.held += len(words)
+            self.last = 0
+            return
         size, cluster = self.disk.host.size, self.disk.block_size
         kinds, hosts = self.disk.meanings(words)
         there = np.flatnonzero(kinds != HOLE)
@@ -91,10 +99,10 @@ def walk(source: Source, facts: ParallelsFacts, limits: Limits) -> ParallelsTabl
         return ParallelsTables(facts=facts, totals=Totals(check_errors=1), problems=(problem,))
     assert isinstance(disk, ParallelsDisk)
     state = _Walk(disk, facts, limits)
-    batch = limits.read // 4
+    batch = limits.table_batch
     for first in range(0, min(facts.bat_entries, limits.parallels_bat_entries), batch):
         words = disk.words(first, min(batch, facts.bat_entries - first))
-        if not len(words):
+        if not len(words) or state.faults() > limits.table_broken:
             break
         state.piece(first, words)
     return _facts(state, facts)

@@ -49,11 +49,19 @@ class _Walk:
         self.last = -1
         self.faulty = {"unknown": NOT_FAULTY, "outside": NOT_FAULTY, "behind": NOT_FAULTY}
 
+    def faults(self) -> int:
+        """Faults counted so far, but for overlaps that are still to be found."""
+        return self.claims.overlaps + sum(faulty.total for faulty in self.faulty.values())
+
     def piece(self, first: int, words: NDArray[np.int64]) -> None:
         """The entries from block `first` on."""
         import numpy as np
 
         data = words < BLOCK_ZERO
+        if not data.any():
+            self.held += len(words)
+            self.last = -1
+            return
         inside = data & (words < self.facts.blocks)
         self._note("unknown", first, words, data & ~inside)
         numbers = words[inside]
@@ -104,10 +112,10 @@ def walk(source: Source, facts: VdiFacts | OtherVdiFacts, limits: Limits) -> Vdi
         return VdiTables(facts=facts, totals=Totals(check_errors=1), problems=(problem,))
     assert isinstance(disk, VdiDisk)
     state = _Walk(disk, facts, limits)
-    batch = limits.read // 4
+    batch = limits.table_batch
     for first in range(0, min(facts.blocks, limits.vdi_blocks), batch):
         words = disk.words(first, min(batch, facts.blocks - first))
-        if not len(words):
+        if not len(words) or state.faults() > limits.table_broken:
             break
         state.piece(first, words)
     return _facts(state, facts)

@@ -123,8 +123,8 @@ def leaked(tables: ParallelsTables, limits: Limits) -> Iterator[Finding]:
 def not_read(tables: ParallelsTables, limits: Limits) -> Iterator[Finding]:
     """The block allocation table cannot be read, or not all of it.
 
-    What it checks: the table is inside the file, its sizes hold, and it has at most `limits.parallels_bat_entries`
-    entries.
+    What it checks: the table is inside the file, its sizes hold, it has at most `limits.parallels_bat_entries`
+    entries, and not so many faults that the rest of it was left (`limits.table_broken`).
 
     Why it matters: what was not read was not checked; the guest's disk ends there.
 

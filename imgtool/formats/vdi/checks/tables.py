@@ -118,7 +118,8 @@ def given_again(tables: VdiTables, limits: Limits) -> Iterator[Finding]:
 def not_read(tables: VdiTables, limits: Limits) -> Iterator[Finding]:
     """The block map cannot be read, or not all of it.
 
-    What it checks: the map is inside the file, its sizes hold, and it has at most `limits.vdi_blocks` entries.
+    What it checks: the map is inside the file, its sizes hold, it has at most `limits.vdi_blocks` entries, and not so
+    many faults that the rest of it was left (`limits.table_broken`).
 
     Why it matters: what was not read was not checked; the guest's disk ends there.
 
