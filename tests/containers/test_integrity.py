@@ -246,9 +246,9 @@ def test_a_layer_that_is_no_tar() -> None:
     cut = whole[:2000]
     for stored in (cut, gzip.compress(cut)):
         assert "DKR304" in deep_codes(oci([cut], [stored]))
-    without_end = whole[:-1024]
-    for stored in (without_end, gzip.compress(without_end)):
-        assert "DKR304" not in deep_codes(oci([without_end], [stored]))
+    for without_end in (whole[:-1024], whole[: 512 + 5000]):  # some tools pad neither the archive nor its last member
+        for stored in (without_end, gzip.compress(without_end)):
+            assert "DKR304" not in deep_codes(oci([without_end], [stored]))
 
 
 def test_other_artifacts_keep_what_they_like() -> None:

@@ -131,8 +131,10 @@ def _packed(source: Source, layer: StoredLayer, limits: Limits) -> tuple[LayerOu
         fault, told = Problem(error.reason, layer.name, error.message, error.offset), ()
     except RangeError as error:
         fault, told = Problem(error.problem, layer.name, str(error), layer.offset), ()
-    if fault is None and names.fault is not None and not (forward.ended and names.position == forward.position):
-        fault = names.fault
+    if fault is None and not (forward.ended and names.end <= forward.position <= names.position):
+        fault = names.fault  # else it just ends without an end mark, and perhaps without padding, as some tools do
+        if fault is not None and fault.kind == "truncated":
+            fault = fault._replace(message=f"{fault.what}: its tar is cut, it ends at {forward.position}")
     return LayerOutcome(layer, decoding.produced, told, tuple(names.unsafe), fault), names.count
 
 
@@ -144,12 +146,16 @@ def _digested(chunks: Iterable[bytes], hashes: list[_Hash]) -> Iterator[bytes]:
 
 
 class _Names:
-    """The names in a layer's tar: links, devices, FIFOs and whiteouts are ordinary there."""
+    """The names in a layer's tar: links, devices, FIFOs and whiteouts are ordinary there.
+
+    `end`: where the bytes of the last member end, `position` where the next header would lie.
+    """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self.unsafe: list[str] = []
         self.fault: Problem | None = None
         self.count = 0
+        self.end = 0
         self.position = 0
         self._view = View(source, limits)
         self._most = limits.docker_names
@@ -163,7 +169,7 @@ class _Names:
             leaves = (name.startswith("/") and name.strip("/")) or ".." in name.split("/")
             if leaves and len(self.unsafe) < self._most:
                 self.unsafe.append(name)
-            self.position = walk.position
+            self.end = member.offset + member.size
         self.position = walk.position
         if not walk.sound and self._view.problems:
             self.fault = self._view.problems[-1]
