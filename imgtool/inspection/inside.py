@@ -36,5 +36,6 @@ def image_marks(view: View, volumes: Volumes, limits: Limits, *, whole: bool) ->
             head = view.peek(start, 2 * SECTOR)
         except (Unreadable, RangeError, UnsupportedError):
             continue
-        found += [(match.entry.name, start) for match in matches(Windows(head, b"", view.size - start), _index())]
+        # what was not looked at is no mark: a text that may go on like one is none
+        found += [(match.entry.name, start) for match in matches(Windows(head, b"", len(head)), _index())]
     return tuple(found)

@@ -283,3 +283,8 @@ def test_only_a_mark_behind_the_bytes_is_no_second_format() -> None:
     data[: len(head)] = head
     assert "IMG001" in faults(report_of(bytes(data)))
     assert "IMG001" in faults(report_of(wrapped(bytes(data))))
+
+
+def test_blank_text_inside_is_no_descriptor() -> None:
+    """A guest's disk of tabs, behind which a descriptor might come, has no mark of an image."""
+    assert faults(report_of(wrapped(b"\t" * (1 << 20)))) == set()
