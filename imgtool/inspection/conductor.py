@@ -156,7 +156,9 @@ def _facets(
     if survey is not None and primary.facts.flat is not None:
         facets.extend(survey.facets)
     else:
-        facets.extend(Facet(match.entry.name, match.offset) for match in found if match.entry.kind not in WHOLE)
+        flat = primary.facts.flat is not None
+        others = (match for match in found if match.entry.kind not in WHOLE)
+        facets.extend(Facet(one.entry.name, one.offset) for one in others if flat or one.signature.offset >= 0)
     if primary.facts.flat is not None and primary.entry.name in ("raw", "vhd") and size:
         facets.append(Facet("raw", 0))
     return tuple(dict.fromkeys(facets))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imgtool.detect.registry import Match
 from imgtool.findings.core import Finding, rule
 from imgtool.inspection.subject import Subject
 from imgtool.limits import Limits
@@ -46,12 +47,18 @@ def several_formats(subject: Subject, limits: Limits) -> Iterator[Finding]:
     pairs = [(first, second) for at, first in enumerate(names) for second in names[at + 1 :]]
     if subject.primary.facts.flat is None:
         outer = subject.primary.entry.name
-        inside = [match.entry.name for match in subject.matches if match.entry.kind in ("table", "filesystem")]
-        pairs += [(outer, name) for name in inside if name != outer]
+        pairs += [(outer, name) for name in _begun(subject.matches) if name != outer]
     home = _at_home(subject)
     for first, second in pairs:
         if frozenset((first, second)) not in BENIGN_PAIRS | home:
             yield several_formats.at(f"the content is {first} and also {second}")
+
+
+def _begun(found: tuple[Match, ...]) -> Iterator[str]:
+    """Tables and file systems that begin the file. At its end may be the guest's own: a disk's last block."""
+    for match in found:
+        if match.entry.kind in ("table", "filesystem") and match.signature.offset >= 0:
+            yield match.entry.name
 
 
 def _at_home(subject: Subject) -> frozenset[frozenset[str]]:
