@@ -118,7 +118,8 @@ class Window:
         used |= self.recorded != 0
         used &= known
         last = len(used) - 1 - int(used[::-1].argmax()) if used.any() else -1
-        recorded = int(np.count_nonzero(self.recorded)) - int(len(known) - np.count_nonzero(known))
+        inside = clusters - self.low if self._scattered is None else int(np.searchsorted(self._scattered, clusters))
+        recorded = int(np.count_nonzero(self.recorded[:inside])) - int(np.count_nonzero(~known[:inside]))
         return Compared(recorded, leaks, self.number(last) if last >= 0 else -1)
 
     def _note(self, kind: FaultKind, where: Numbers, faults: Faults, cluster_size: int) -> None:

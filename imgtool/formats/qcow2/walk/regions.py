@@ -105,7 +105,10 @@ class _Gatherer:
         self.add("bitmap directory", extension.bitmap_directory_offset, extension.bitmap_directory_size)
         every = self.limits._replace(qcow2_bitmaps_listed=self.limits.qcow2_bitmaps)
         tally = Tally(self.limits.qcow2_check_tables)
-        for bitmap in metadata.bitmaps(self.view, extension, lay.AUTOCLEAR_BITMAPS, every):
+        known = len(self.view.problems)
+        bitmaps = metadata.bitmaps(self.view, extension, lay.AUTOCLEAR_BITMAPS, every)
+        self.unread += len(self.view.problems) > known
+        for bitmap in bitmaps:
             if bitmap.table_size > lay.MAX_BITMAP_TABLE:
                 message = f"table of bitmap {bitmap.name!r} of {bitmap.table_size} entries"
                 self.skip("cap", "bitmap table", message, bitmap.table_offset)
