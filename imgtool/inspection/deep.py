@@ -13,7 +13,7 @@ from imgtool.disks.recognise import Failure, Reading, guarded, recognise
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.inspection.api import Input, open_input
 from imgtool.inspection.checks import ends
-from imgtool.inspection.checks.general import reader_failed, rule_failed
+from imgtool.inspection.checks.general import reader_failed, rule_failed, structure_malformed
 from imgtool.inspection.conductor import examine
 from imgtool.inspection.ending import ending_of
 from imgtool.inspection.guard import guarded_rules
@@ -21,7 +21,7 @@ from imgtool.inspection.options import Options
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.tables import Check, TableFacts, Totals
 from imgtool.policy.judge import flattened
-from imgtool.sources.base import Source
+from imgtool.sources.base import RangeError, Source
 from imgtool.sources.file import FileSource
 from imgtool.structs.view import Unreadable
 
@@ -74,9 +74,17 @@ def check_tables(
     if level >= limits.depth:
         return totals, found
     for name, member in disk_members(source, recognised.primary, limits):
-        _, more = check_tables(member, limits, f"{inside} → {name}" if inside else name, level + 1)
-        found += more
+        found += _member_tables(member, limits, f"{inside} → {name}" if inside else name, level + 1)
     return totals, found
+
+
+def _member_tables(member: Source, limits: Limits, inside: str, level: int) -> list[Finding]:
+    """The findings of a disk in a container; where its bytes cannot be had (they do not decode), that."""
+    try:
+        return check_tables(member, limits, inside, level)[1]
+    except RangeError as error:
+        fault = str(error).removeprefix(f"{member.name}: ")
+        return [structure_malformed.at(f"its tables cannot be read: {fault}")._replace(member=inside)]
 
 
 def _followed(reading: Reading, source: Source, allowed: Permission, limits: Limits) -> Reading:

@@ -108,8 +108,14 @@ def test_a_descriptor_further_on_is_an_error() -> None:
 
 
 def test_the_first_name_tells_even_where_the_header_is_broken() -> None:
-    """A first member called .ovf whose header does not hold is a broken OVA, not raw."""
+    """A first member called .ovf whose header does not hold makes a faulty OVA, not raw bytes; without the magic of
+    a header that can be read all the same, a broken one."""
     data = bytearray(fixture("ova/small.ova.gz"))
+    data[150] ^= 1
+    report = report_of(bytes(data))
+    assert (report.container_format, report.broken) == ("ova", False)
+    assert "IMG003" in codes(report)
+    data = bytearray(fixture("ova/pre-posix.ova.gz"))
     data[150] ^= 1
     report = report_of(bytes(data))
     assert (report.container_format, report.broken) == ("ova", True)

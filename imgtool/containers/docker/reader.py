@@ -23,8 +23,8 @@ from imgtool.model.values import Reference
 from imgtool.structs.view import View
 
 _DOCUMENTS = frozenset({"manifest.json", "index.json", "oci-layout", "repositories"})
-_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
-_LAYER = re.compile(r"[0-9a-f]{64}(?:/layer\.tar|/VERSION|/json|\.json|\.tar)")
+_BLOB = re.compile(r"blobs(?:/sha256(?:/[0-9a-f]{64})?)?")
+_LAYER = re.compile(r"[0-9a-f]{64}(?:/layer\.tar|/VERSION|/json|\.json|\.tar)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}|/layer\.tar$")
 
 

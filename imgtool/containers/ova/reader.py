@@ -48,8 +48,9 @@ def read(view: View, limits: Limits) -> OvaFacts | None:
     """The facts of an OVA; None for a tar that is none. Raises Unreadable where the first header breaks."""
     archive = read_archive(view, limits, _is_descriptor)
     if archive is None:
-        if first_name(view.peek(0, 100)).endswith(".ovf") and view.problems:
-            raise Unreadable(view.problems[-1])
+        for problem in view.problems:
+            if first_name(view.peek(problem.offset or 0, 100)).endswith(".ovf"):
+                raise Unreadable(problem)
         return None
     descriptors = tuple(member for member in archive.members if _is_descriptor(member))
     chosen = _descriptor(archive, descriptors)

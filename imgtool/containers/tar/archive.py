@@ -162,7 +162,10 @@ class Walk:
             return None
         if not checksum_holds(raw):
             message = f"tar header at {start}: the checksum does not hold"
-            raise Unreadable(Problem("malformed", lay.HEADER.name, message, start, lay.BLOCK))
+            problem = Problem("malformed", lay.HEADER.name, message, start, lay.BLOCK)
+            if raw[lay.MAGIC_AT : lay.MAGIC_AT + len(lay.MAGIC)] != lay.MAGIC:
+                raise Unreadable(problem)
+            self._view.note(problem)  # by its magic it is a header all the same, and what follows must not go unseen
         return self._view.decode(lay.HEADER, raw, start)
 
     def _block(self, start: int) -> bytes:

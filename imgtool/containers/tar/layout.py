@@ -95,6 +95,8 @@ HEADER = Layout(
 
 #: Offset of `chksum` in the header; its eight bytes count as spaces.
 CHKSUM_AT = 148
+MAGIC_AT = 257
+MAGIC = b"ustar"  #: POSIX and GNU tar
 
 #: GNU sparse members (typeflag S) keep the true size in 12 bytes here, and a flag that more map follows.
 GNU_REALSIZE_AT = 483
