@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
 
 
+#: Clusters that are compared at once.
+_PIECE = 1 << 20
+
+
 class Compared(NamedTuple):
     """What a window gave: clusters that are recorded as used in it, those recorded too high, the last one in use."""
 
@@ -97,30 +101,40 @@ class Window:
 
         if self._scattered is None and self.low <= clusters < self.high and not self.counts[clusters - self.low]:
             self.recorded[clusters - self.low] = 0
+        inside = clusters - self.low if self._scattered is None else int(np.searchsorted(self._scattered, clusters))
+        recorded = leaks = 0
+        last = -1
+        for start in range(0, len(self.counts), _PIECE):
+            piece = self._compare(start, faults, cluster_size)
+            leaks += piece.leaks
+            last = piece.last if piece.last >= 0 else last
+            told = self.recorded[start : min(start + _PIECE, max(start, inside))]
+            recorded += int(np.count_nonzero(told)) - int(np.count_nonzero(told == UNKNOWN))
+        return Compared(recorded, leaks, self.number(last) if last >= 0 else -1)
+
+    def _compare(self, start: int, faults: Faults, cluster_size: int) -> Compared:
+        """`compare` of one piece; `last` is a place of `counts`."""
+        import numpy as np
+
+        counts, recorded = self.counts[start : start + _PIECE], self.recorded[start : start + _PIECE]
         most = self._refcounts.most
-        if most < MOST:
-            over = np.flatnonzero(self.counts > most)
-            extra = self.counts[over].astype(np.int64) - most
+        if most < MOST and int(counts.max()) > most:
+            over = np.flatnonzero(counts > most)
+            extra = counts[over].astype(np.int64) - most
             first = over[: faults.listed].tolist()
-            places = [Place(self.number(at) * cluster_size, int(self.counts[at]), most) for at in first]
+            places = [Place(self.number(start + at) * cluster_size, int(counts[at]), most) for at in first]
             faults.add("refcount-overflow", places, int(extra.sum()))
-            self.counts[over] = most
-        known = self.recorded != UNKNOWN
-        if not (self.counts == self.recorded).all():
-            low = np.flatnonzero((self.counts > self.recorded) & known)
-            self._note("refcount-low", low, faults, cluster_size)
-            high = np.flatnonzero((self.counts < self.recorded) & known)
+            counts[over] = most
+        known = recorded != UNKNOWN
+        leaks = 0
+        if not np.array_equal(counts, recorded):
+            self._note("refcount-low", np.flatnonzero((counts > recorded) & known) + start, faults, cluster_size)
+            high = np.flatnonzero((counts < recorded) & known) + start
             self._note("leak", high, faults, cluster_size)
             leaks = len(high)
-        else:
-            leaks = 0
-        used = self.counts != 0
-        used |= self.recorded != 0
-        used &= known
-        last = len(used) - 1 - int(used[::-1].argmax()) if used.any() else -1
-        inside = clusters - self.low if self._scattered is None else int(np.searchsorted(self._scattered, clusters))
-        recorded = int(np.count_nonzero(self.recorded[:inside])) - int(np.count_nonzero(~known[:inside]))
-        return Compared(recorded, leaks, self.number(last) if last >= 0 else -1)
+        used = ((counts != 0) | (recorded != 0)) & known
+        last = start + len(used) - 1 - int(used[::-1].argmax()) if used.any() else -1
+        return Compared(0, leaks, last)
 
     def _note(self, kind: FaultKind, where: Numbers, faults: Faults, cluster_size: int) -> None:
         first = where[: faults.listed].tolist()

@@ -15,7 +15,7 @@ from imgtool.formats.qcow2.facts import Qcow2Facts
 from imgtool.formats.qcow2.walk.copied import Copied
 from imgtool.formats.qcow2.walk.counting import Compared, Window
 from imgtool.formats.qcow2.walk.facts import Faults, Place, Qcow2TableFacts
-from imgtool.formats.qcow2.walk.level1 import Level2, read_level1
+from imgtool.formats.qcow2.walk.level1 import Level2, distinct, read_level1
 from imgtool.formats.qcow2.walk.level2 import Batch, Form, Stats, batches, judge, references
 from imgtool.formats.qcow2.walk.packed import Inflater
 from imgtool.formats.qcow2.walk.present import Present
@@ -121,15 +121,18 @@ class _Walk:
         """The clusters that are referred to, None where they are too many; and the windows they lie in."""
         import numpy as np
 
-        kept: Numbers | None = np.unique(np.concatenate((self._tables(), self.regions.clusters)))
-        windows = np.unique(np.asarray(kept) // size)
+        kept: Numbers | None = distinct(np.concatenate((self._tables(), self.regions.clusters)))
+        windows = distinct(np.asarray(kept) // size)
         pending: list[Numbers] = []
+        held = 0
         for batch in self._batches():
             for found in references(batch, self.form):
-                pending.append(np.unique(found.clusters))
-            if sum(map(len, pending)) > self.limits.qcow2_check_scattered // 4:
+                clusters = found.clusters if kept is not None else found.clusters // size * size
+                pending.append(distinct(clusters))
+                held += len(pending[-1])
+            if held > self.limits.qcow2_check_scattered // 4:
                 kept, windows = self._merged(kept, windows, pending, size)
-                pending = []
+                pending, held = [], 0
         return self._merged(kept, windows, pending, size)
 
     def _merged(
@@ -137,9 +140,9 @@ class _Walk:
     ) -> tuple[Numbers | None, Numbers]:
         import numpy as np
 
-        windows = np.unique(np.concatenate([windows, *(part // size for part in pending)]))
+        windows = distinct(np.concatenate([windows, *(part // size for part in pending)]))
         if kept is not None:
-            kept = np.unique(np.concatenate([kept, *pending]))
+            kept = distinct(np.concatenate([kept, *pending]))
             kept = None if len(kept) > self.limits.qcow2_check_scattered else kept
         return kept, windows
 
@@ -158,7 +161,7 @@ class _Walk:
         found, times = np.unique(self._tables(), return_counts=True)
         twice = [found[times > 1], self.regions.clusters[self.regions.times > 1]]
         twice.append(np.intersect1d(found, self.regions.clusters, assume_unique=True))
-        hit = np.unique(np.concatenate(twice))
+        hit = distinct(np.concatenate(twice))
         places = [
             Place(number * self.cluster_size, what="tables lie on one another")
             for number in hit[: self.faults.listed].tolist()
@@ -178,7 +181,7 @@ class _Walk:
                 window.add(found.clusters, found.weights)
             self.copied.data(batch, window, first=first)
         window.overlaps(
-            np.unique(np.concatenate((self._tables(), self.regions.clusters))), self.faults, self.cluster_size
+            distinct(np.concatenate((self._tables(), self.regions.clusters))), self.faults, self.cluster_size
         )
         window.add(self.regions.clusters, self.regions.times)
         shift, times = self.form.shift, self.level.active + self.level.saved
