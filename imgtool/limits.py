@@ -126,7 +126,8 @@ class Limits(NamedTuple):
     vhd_size: int = 2040 * 1024**3  #: the largest disk: block numbers are sectors of 32 bits
     vhd_locator: int = 64 * 1024  #: bytes of one parent locator
     vhd_table_entries: int = 1 << 23  #: entries of a block allocation table that are checked: blocks of 256 KiB
-    vhd_unwritten: int = 16 * 1024**3  #: bytes of sectors said to be never written that are looked at
+    vhd_unwritten: int = 64 * 1024**3  #: bytes of sectors said to be never written that are looked at, holes apart
+    vhd_holes: int = 1 << 20  #: runs between holes of the file that are remembered for that
 
     # vhdx ([MS-VHDX])
     vhdx_size: int = 64 * 1024**4  #: the largest disk

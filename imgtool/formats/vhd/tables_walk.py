@@ -9,8 +9,10 @@ Reference: Virtual Hard Disk Image Format Specification 1.0, "Block Allocation T
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import InputError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENTRY = 4  #: bytes of an entry of the table
+SECTOR_BITMAPS = "sector bitmaps"  #: what a problem is about where not all unwritten sectors were looked at
 
 #: Bytes of sectors called unwritten that are read at once.
 _LOOK = 4 * MIB
@@ -235,21 +238,42 @@ def _unwritten(source: Source, facts: VhdFacts, blocks: _Blocks, limits: Limits)
     found: list[TableEntry] = []
     left = limits.vhd_unwritten
     try:
+        filled = _Filled(source, limits)
         for number, start, length in blocks.rows(len(blocks.numbers)):
             for at, size in _clear(source.read_at(start, bitmap), (length - bitmap) // SECTOR):
-                left -= size
+                place = start + bitmap + at
+                runs = list(filled.within(place, place + size))
+                left -= sum(high - low for low, high in runs)
                 if left < 0:
                     message = f"sectors that were never written: {limits.vhd_unwritten} bytes of them are looked at"
-                    return Faulty(len(found), tuple(found)), Problem("cap", "sector bitmaps", message, start, bitmap)
-                place = _something(source, start + bitmap + at, size)
-                if place is not None:
-                    found.append(TableEntry(number, place))
+                    return Faulty(len(found), tuple(found)), Problem("cap", SECTOR_BITMAPS, message, start, bitmap)
+                something = next((one for run in runs if (one := _something(source, *run)) is not None), None)
+                if something is not None:
+                    found.append(TableEntry(number, something // SECTOR * SECTOR))
                     break
             if len(found) == limits.table_faults:
                 break
     except InputError as error:
         return Faulty(len(found), tuple(found)), Problem("not-read", "blocks", str(error))
     return Faulty(len(found), tuple(found)), None
+
+
+class _Filled:
+    """Which ranges of the file are no holes; all of it where they are too many to know."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        runs = list(islice(source.data_extents(), limits.vhd_holes + 1))
+        if len(runs) > limits.vhd_holes:
+            runs = [(0, source.size)]
+        self._starts = [start for start, _ in runs]
+        self._ends = [start + length for start, length in runs]
+
+    def within(self, low: int, high: int) -> Iterator[tuple[int, int]]:
+        """The parts of a range that are no holes: start and end."""
+        at = bisect_right(self._ends, low)
+        while at < len(self._starts) and self._starts[at] < high:
+            yield max(low, self._starts[at]), min(high, self._ends[at])
+            at += 1
 
 
 def _clear(raw: bytes, sectors: int) -> Iterator[tuple[int, int]]:
@@ -266,10 +290,10 @@ def _clear(raw: bytes, sectors: int) -> Iterator[tuple[int, int]]:
         at = bits.find("0", end)
 
 
-def _something(source: Source, start: int, length: int) -> int | None:
-    """The first sector of the range that is not all zeros; None where there is none."""
-    for at in range(start, start + length, _LOOK):
-        data = source.read_at(at, min(_LOOK, start + length - at))
+def _something(source: Source, start: int, end: int) -> int | None:
+    """Where in the range the first byte is that is not zero; None where there is none."""
+    for at in range(start, end, _LOOK):
+        data = source.read_at(at, min(_LOOK, end - at))
         if data != bytes(len(data)):
-            return at + (len(data) - len(data.lstrip(b"\0"))) // SECTOR * SECTOR
+            return at + len(data) - len(data.lstrip(b"\0"))
     return None

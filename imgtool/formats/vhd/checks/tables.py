@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imgtool.findings.core import Finding, Rule, rule
-from imgtool.formats.vhd.tables_walk import ENTRY, VhdTables
+from imgtool.formats.vhd.tables_walk import ENTRY, SECTOR_BITMAPS, VhdTables
 from imgtool.limits import Limits
 from imgtool.model.tables import Faulty
 from imgtool.units import SECTOR
@@ -107,8 +107,9 @@ def unwritten(tables: VhdTables, limits: Limits) -> Iterator[Finding]:
 def not_checked(tables: VhdTables, limits: Limits) -> Iterator[Finding]:
     """A part of the tables could not be checked.
 
-    What it checks: the whole block allocation table was read, within its cap (`limits.vhd_table_entries`), and so
-    were the sectors said to be never written (`limits.vhd_unwritten`).
+    What it checks: the whole block allocation table was read, within its cap (`limits.vhd_table_entries`). A note
+    where only some of the sectors that were never written are not looked at: a large disk may have more of them
+    than `limits.vhd_unwritten`, 64 GiB.
 
     Why it matters: what was not looked at may hold anything.
 
@@ -117,7 +118,14 @@ def not_checked(tables: VhdTables, limits: Limits) -> Iterator[Finding]:
     Cost: none of its own.
     """
     for problem in tables.problems:
-        yield not_checked.at(problem.message, field=problem.what, offset=problem.offset, length=problem.length)
+        some = problem.kind == "cap" and problem.what == SECTOR_BITMAPS
+        yield not_checked.at(
+            problem.message,
+            field=problem.what,
+            offset=problem.offset,
+            length=problem.length,
+            severity="note" if some else None,
+        )
 
 
 RULES = (block_outside, blocks_overlap, block_beyond, unwritten, not_checked)
