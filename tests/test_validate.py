@@ -188,6 +188,19 @@ def test_a_manifest_is_verified_once() -> None:
         assert [finding.code for finding in told.findings].count("OVA306") == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["compressed/zeros.xz", "compressed/plain.zip", "compressed/crc32.xz", "ari/packed.xz"]
+)
+def test_deep_of_a_wrapper_that_does_not_decode(name: str) -> None:
+    """Its own rules say so; nothing is raised."""
+    data = bytearray(fixture(name))
+    middle = len(data) // 2
+    data[middle : middle + 8] = b"\xff" * 8
+    told = imgtool.validate(io.BytesIO(bytes(data)), deep=True)
+    assert not told.accepted
+    assert not [code for code in errors(told) if code.startswith("IMG9")]
+
+
 def test_deep_on_a_stream_is_incomplete() -> None:
     """Tables cannot be walked there: the codes of their rules are named."""
     data = fixture("qcow2/plain.qcow2")
