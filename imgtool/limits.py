@@ -36,6 +36,11 @@ class Limits(NamedTuple):
     table_batch: int = 1024 * 1024  #: entries of one table that are looked at together
     table_broken: int = 4 * 1024 * 1024  #: faults of one table after which the rest of it is not read
     table_faults: int = 16  #: faults of one kind that are told with their place; all are counted
+    table_bytes: int = 1 << 30  #: bytes of all tables of an image that are read whole (L1 tables, those of bitmaps)
+    table_count: int = 8 << 20  #: tables of the second level that are read, each once
+    table_dense: int = 1 << 30  #: bytes of tables above which those in holes of the file are left out …
+    table_runs: int = 1 << 18  #: … in a file of at most so many runs
+    table_inflated: int = 1 << 32  #: guest bytes of compressed clusters that a deep check inflates (qcow, qcow2)
     behind: int = 64 * 1024 * 1024  #: bytes behind the end of an image that are looked at
 
     # streams
@@ -74,15 +79,9 @@ class Limits(NamedTuple):
     qcow2_refcount_table: int = 8 * 1024 * 1024
     qcow2_name: int = 4096  #: bytes taken of one snapshot's or bitmap's name
     qcow2_feature_names: int = 512  #: rows of the feature name table
-    qcow2_faults_listed: int = 16  #: places that the deep check tells of one kind of fault
-    qcow2_check_l1: int = 1 << 30  #: bytes of all L1 tables that it reads, and of all tables of bitmaps
-    qcow2_check_tables: int = 8 << 20  #: L2 tables that it reads, each once
-    qcow2_check_dense: int = 1 << 30  #: bytes of tables above which it looks for holes of the file …
-    qcow2_check_runs: int = 1 << 18  #: … in a file of at most so many runs
     qcow2_check_window: int = 1 << 24  #: clusters whose references are counted at once; a file of more …
     qcow2_check_scattered: int = 1 << 22  #: … and more than so many of them in use takes a pass for each window …
     qcow2_check_windows: int = 64  #: … of at most so many
-    qcow2_check_inflated: int = 1 << 32  #: guest bytes of compressed clusters that it inflates
 
     # tar archives (ova, docker)
     tar_headers: int = 16_384  #: headers of one archive that are read, extended ones included

@@ -23,6 +23,8 @@ _VMD = "imgtool.formats.vmdk.checks"
 _VDI = "imgtool.formats.vdi.checks"
 _QED = "imgtool.formats.qed.checks"
 _QCOW1 = "imgtool.formats.qcow.checks"
+_QED_TABLES = "imgtool.formats.qed.table_checks"
+_QCOW1_TABLES = "imgtool.formats.qcow.table_checks"
 
 DISKS: tuple[Published, ...] = (
     # QCW
@@ -68,6 +70,10 @@ DISKS: tuple[Published, ...] = (
     Published("QCW053", "qcow-l1-table-misplaced", f"{_QCOW1}:l1_table"),
     Published("QCW054", "qcow-unknown-crypt-method", f"{_QCOW1}:unknown_crypt"),
     Published("QCW055", "qcow-backing-name-misplaced", f"{_QCOW1}:backing_name"),
+    Published("QCW056", "qcow-entry-misplaced", f"{_QCOW1_TABLES}:misplaced"),
+    Published("QCW057", "qcow-entry-outside-file", f"{_QCOW1_TABLES}:outside"),
+    Published("QCW058", "qcow-clusters-overlap", f"{_QCOW1_TABLES}:overlap"),
+    Published("QCW059", "qcow-table-not-read", f"{_QCOW1_TABLES}:not_read"),
     Published("QCW060", "qed-bad-cluster-size", f"{_QED}:bad_cluster_size"),
     Published("QCW061", "qed-bad-table-size", f"{_QED}:bad_table_size"),
     Published("QCW062", "qed-bad-header-size", f"{_QED}:bad_header_size"),
@@ -77,6 +83,9 @@ DISKS: tuple[Published, ...] = (
     Published("QCW066", "qed-bad-image-size", f"{_QED}:bad_image_size"),
     Published("QCW067", "qed-backing-name-misplaced", f"{_QED}:backing_name"),
     Published("QCW068", "qed-needs-check", f"{_QED}:needs_check"),
+    Published("QCW069", "qed-entry-misplaced", f"{_QED_TABLES}:misplaced"),
+    Published("QCW070", "qed-clusters-overlap", f"{_QED_TABLES}:overlap"),
+    Published("QCW071", "qed-table-not-read", f"{_QED_TABLES}:not_read"),
     Published("QCW101", "qcow2-backing-name-misplaced", f"{_QCW_REFERENCES}:name_misplaced"),
     Published("QCW102", "qcow2-backing-offset-without-size", f"{_QCW_REFERENCES}:offset_without_size"),
     Published("QCW103", "qcow2-unsafe-backing-format", f"{_QCW_REFERENCES}:unsafe_format"),
@@ -86,6 +95,9 @@ DISKS: tuple[Published, ...] = (
     Published("QCW303", "qcow2-copied-flag-wrong", f"{_QCW_TABLES}:copied"),
     Published("QCW304", "qcow2-compressed-data-malformed", f"{_QCW_TABLES}:packed_data"),
     Published("QCW305", "qcow2-compressed-not-all-inflated", f"{_QCW_TABLES}:not_inflated"),
+    Published("QCW350", "qcow-compressed-data-malformed", f"{_QCOW1_TABLES}:packed_data"),
+    Published("QCW351", "qcow-compressed-not-all-inflated", f"{_QCOW1_TABLES}:not_inflated"),
+    Published("QCW360", "qed-clusters-leaked", f"{_QED_TABLES}:leaked"),
     Published("QCW401", "qcow2-legacy-aes-encryption", f"{_QCW_ENCRYPTION}:legacy_aes"),
     Published("QCW402", "qcow2-crypto-header-mismatch", f"{_QCW_ENCRYPTION}:crypto_header"),
     Published("QCW403", "qcow2-luks-encryption", f"{_QCW_ENCRYPTION}:luks"),

@@ -40,7 +40,14 @@ def open_disk(
     if table > limits.qcow_l1_table:
         raise DiskError(f"{source.name}: L1 table of {table} bytes is over the cap of {limits.qcow_l1_table}")
     backing = next((link.disk for link in links if link.reference.kind == "backing"), None)
-    return QcowDisk(source, facts, backing)
+    return QcowDisk(source, facts, first_level(facts, limits), backing)
+
+
+def first_level(facts: QcowFacts, limits: Limits) -> FirstLevel:
+    """The L1 table; one over its cap names no tables."""
+    entries = facts.l1_size or 0
+    count = entries if entries * 8 <= limits.qcow_l1_table else 0
+    return FirstLevel(facts.l1_table_offset, count, 1 << facts.l2_bits, "big", 1, HEADER.size)
 
 
 class QcowDisk(TwoLevelDisk):
@@ -48,8 +55,7 @@ class QcowDisk(TwoLevelDisk):
 
     __slots__ = ("_shift",)
 
-    def __init__(self, source: Source, facts: QcowFacts, backing: Source | None) -> None:
-        level = FirstLevel(facts.l1_table_offset, facts.l1_size or 0, 1 << facts.l2_bits, "big", 1, HEADER.size)
+    def __init__(self, source: Source, facts: QcowFacts, level: FirstLevel, backing: Source | None) -> None:
         super().__init__(
             source,
             facts.size,

@@ -41,7 +41,12 @@ def open_disk(
     return QedDisk(source, facts, backing)
 
 
-def _first_level(facts: QedFacts, floor: int) -> FirstLevel:
+def floor_of(facts: QedFacts) -> int:
+    """Where the header ends, and clusters begin."""
+    return max(1, facts.header_size) * facts.cluster_size
+
+
+def first_level(facts: QedFacts, floor: int) -> FirstLevel:
     """The L1 table; one that does not lie on a cluster behind the header names no tables, and nothing holds."""
     entries = facts.table_size * facts.cluster_size // 8
     start = facts.l1_table_offset
@@ -55,12 +60,12 @@ class QedDisk(TwoLevelDisk):
     __slots__ = ("_floor",)
 
     def __init__(self, source: Source, facts: QedFacts, backing: Source | None) -> None:
-        self._floor = max(1, facts.header_size) * facts.cluster_size
+        self._floor = floor_of(facts)
         super().__init__(
             source,
             facts.image_size,
             facts.cluster_size,
-            _first_level(facts, self._floor),
+            first_level(facts, self._floor),
             backing=backing,
             referenced=facts.backing_file is not None,
         )

@@ -190,7 +190,7 @@ def not_read(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
     """A table could not be read, so that nothing is known of what it refers to.
 
     What it checks: every table lies on a cluster and under its cap, and all of them together are under the caps of
-    the deep check (`limits.qcow2_check_l1`, `qcow2_check_tables`, `qcow2_check_windows`).
+    the deep check (`limits.table_bytes`, `table_count`, `qcow2_check_windows`).
 
     Why it matters: the counts of this check are not complete.
 
@@ -305,7 +305,7 @@ def packed_data(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
     """What is compressed does not make exactly one cluster.
 
     What it checks: the deflate stream (or the zstd frames) of each compressed cluster makes as many bytes as a
-    cluster has; bytes after its end in its last sector are padding. Stops after `limits.qcow2_check_inflated`
+    cluster has; bytes after its end in its last sector are padding. Stops after `limits.table_inflated`
     bytes, and a note says so.
 
     Why it matters: the guest cannot read that part of its disk.
@@ -324,7 +324,7 @@ def packed_data(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
 def not_inflated(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
     """Not every compressed cluster was inflated.
 
-    What it checks: the compressed clusters are within `limits.qcow2_check_inflated` guest bytes, and not encrypted.
+    What it checks: the compressed clusters are within `limits.table_inflated` guest bytes, and not encrypted.
 
     Why it matters: whether the others can be read is not known.
 

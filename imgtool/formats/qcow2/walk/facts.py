@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """All offenders of one kind: how many, and the first `limits.qcow2_faults_listed` of them."""
+    """All offenders of one kind: how many, and the first `limits.table_faults` of them."""
 
     kind: FaultKind
     total: int

@@ -36,7 +36,7 @@ class Level2(NamedTuple):
     """Every L2 table once, by its offset: how many entries of the active L1 table and of snapshots' name it.
 
     `words`: the entries of the active L1 table that name a table, `places` where these entries lie.
-    `dropped`: tables over `limits.qcow2_check_tables`, which are not walked.
+    `dropped`: tables over `limits.table_count`, which are not walked.
     """
 
     offsets: NDArray[np.int64]
@@ -116,10 +116,10 @@ def summed(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[
 
 
 def read_level1(source: Source, tables: list[L1Table], cluster_size: int, limits: Limits, faults: Faults) -> Level2:
-    """All L2 tables that L1 tables name. `tables` are within `limits.qcow2_check_l1` bytes together."""
+    """All L2 tables that L1 tables name. `tables` are within `limits.table_bytes` bytes together."""
     import numpy as np
 
-    active, saved = Tally(limits.qcow2_check_tables), Tally(limits.qcow2_check_tables)
+    active, saved = Tally(limits.table_count), Tally(limits.table_count)
     words: list[NDArray[np.uint64]] = []
     places: list[NDArray[np.int64]] = []
     step = limits.read // 8

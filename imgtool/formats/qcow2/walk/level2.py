@@ -12,8 +12,8 @@ from imgtool.formats.qcow2 import layout as lay
 from imgtool.formats.qcow2.clusters import Rules
 from imgtool.formats.qcow2.walk.facts import FaultKind, Faults, Place
 from imgtool.formats.qcow2.walk.level1 import Level2
-from imgtool.formats.qcow2.walk.present import Present
 from imgtool.sources.base import Source
+from imgtool.sources.present import Present
 
 if TYPE_CHECKING:
     import numpy as np

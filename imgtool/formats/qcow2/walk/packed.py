@@ -18,7 +18,7 @@ _LEAST = 64 * 1024
 
 
 class Inflater:
-    """Inflates compressed clusters up to `limits.qcow2_check_inflated` guest bytes: `done` of the `seen` ones."""
+    """Inflates compressed clusters up to `limits.table_inflated` guest bytes: `done` of the `seen` ones."""
 
     def __init__(self, source: Source, facts: Qcow2Facts, limits: Limits, form: Form, faults: Faults) -> None:
         self._source = source
@@ -26,7 +26,7 @@ class Inflater:
         self._form = form
         self._faults = faults
         self._method = compression(facts)
-        self._left = 0 if facts.encrypted else limits.qcow2_check_inflated // max(_LEAST, form.rules.cluster_size)
+        self._left = 0 if facts.encrypted else limits.table_inflated // max(_LEAST, form.rules.cluster_size)
         self.seen = 0
         self.done = 0
 

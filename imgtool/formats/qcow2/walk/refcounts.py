@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imgtool.formats.qcow2 import layout as lay
 from imgtool.formats.qcow2.facts import Qcow2Facts
 from imgtool.formats.qcow2.walk.facts import FaultKind, Faults, Place
-from imgtool.formats.qcow2.walk.present import Present
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
+from imgtool.sources.present import Present
 from imgtool.units import ceil_div
 
 if TYPE_CHECKING:

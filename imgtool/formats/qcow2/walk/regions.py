@@ -49,7 +49,7 @@ class _Gatherer:
         self.view = view
         self.cluster_size = facts.cluster_size or 1
         self.parts: list[tuple[Numbers, int]] = []
-        self.left = limits.qcow2_check_l1
+        self.left = limits.table_bytes
         self.unread = 0
 
     def add(self, what: str, offset: int, size: int, times: int = 1) -> None:
@@ -67,7 +67,7 @@ class _Gatherer:
     def affordable(self, what: str, offset: int, size: int) -> bool:
         """Whether `size` bytes of tables more are within the cap; it is noted where they are not."""
         if size > self.left:
-            message = f"{what}: {size} bytes more of tables are over the cap of {self.limits.qcow2_check_l1}"
+            message = f"{what}: {size} bytes more of tables are over the cap of {self.limits.table_bytes}"
             self.skip("cap", what, message, offset)
             return False
         self.left -= size
@@ -104,7 +104,7 @@ class _Gatherer:
             return
         self.add("bitmap directory", extension.bitmap_directory_offset, extension.bitmap_directory_size)
         every = self.limits._replace(qcow2_bitmaps_listed=self.limits.qcow2_bitmaps)
-        tally = Tally(self.limits.qcow2_check_tables)
+        tally = Tally(self.limits.table_count)
         known = len(self.view.problems)
         bitmaps = metadata.bitmaps(self.view, extension, lay.AUTOCLEAR_BITMAPS, every)
         self.unread += len(self.view.problems) > known

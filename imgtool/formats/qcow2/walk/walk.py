@@ -18,12 +18,12 @@ from imgtool.formats.qcow2.walk.facts import Faults, Place, Qcow2TableFacts
 from imgtool.formats.qcow2.walk.level1 import Level2, distinct, read_level1
 from imgtool.formats.qcow2.walk.level2 import Batch, Form, Stats, batches, judge, references
 from imgtool.formats.qcow2.walk.packed import Inflater
-from imgtool.formats.qcow2.walk.present import Present
 from imgtool.formats.qcow2.walk.refcounts import Refcounts
 from imgtool.formats.qcow2.walk.regions import Regions, read_regions
 from imgtool.limits import Limits
 from imgtool.model.tables import Totals
 from imgtool.sources.base import Source
+from imgtool.sources.present import Present
 from imgtool.structs.view import View
 from imgtool.units import SECTOR, ceil_div
 
@@ -46,7 +46,7 @@ class _Walk:
         self.source = source
         self.facts = facts
         self.limits = limits
-        self.faults = Faults(limits.qcow2_faults_listed)
+        self.faults = Faults(limits.table_faults)
         self.view = View(source, limits)
         self.cluster_size = facts.cluster_size or SECTOR
         self.clusters = ceil_div(source.size, self.cluster_size)
@@ -71,7 +71,7 @@ class _Walk:
         errors = self.regions.unread + bool(self.level.dropped) + (not self.refcounts.readable)
         errors += self.refcounts.unread(self.clusters)
         if self.level.dropped:
-            message = f"{self.level.dropped} L2 tables more than {self.limits.qcow2_check_tables}"
+            message = f"{self.level.dropped} L2 tables more than {self.limits.table_count}"
             self.view.problem("L2 tables", message, kind="cap")
         leaks, last = self._leaks_and_end()
         totals = Totals(

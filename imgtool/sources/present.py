@@ -1,4 +1,4 @@
-"""qcow2: which tables lie in holes of the file, so that nothing is read of what only claims to be there."""
+"""Present: which tables lie in holes of the file, so that nothing is read of what only claims to be there."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 class Present:
     """The runs of a file that are not holes; all of it where `cost`, what would be read, is small.
 
-    A file in more than `limits.qcow2_check_runs` runs is data from there on.
+    A file in more than `limits.table_runs` runs is data from there on.
     """
 
     def __init__(self, source: Source, cost: int, limits: Limits) -> None:
         import numpy as np
 
         runs: list[tuple[int, int]] = [(0, source.size)]
-        if cost > limits.qcow2_check_dense:
-            runs = list(islice(source.data_extents(), limits.qcow2_check_runs + 1))
-            if len(runs) > limits.qcow2_check_runs:
+        if cost > limits.table_dense:
+            runs = list(islice(source.data_extents(), limits.table_runs + 1))
+            if len(runs) > limits.table_runs:
                 runs[-1] = (runs[-1][0], source.size - runs[-1][0])
         bounds = np.array(runs, np.int64).reshape(-1, 2)
         self._starts = bounds[:, 0]
