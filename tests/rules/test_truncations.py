@@ -84,7 +84,8 @@ def cuts(name: str) -> list[int]:
 def used(name: str) -> int:
     """Where the last thing in use ends: what a file may be cut behind, or inside the unit that ends there."""
     data = fixture(name)
-    end = check_of(data).totals.image_end_offset if check_of(data).totals else None
+    totals = check_of(data).totals
+    end = totals.image_end_offset if totals is not None else None
     return len(data) if end is None else min(end, len(data))
 
 
