@@ -106,7 +106,6 @@ def _facts(state: _Walk, facts: QedFacts) -> QedTables:
         levels.misplaced.total + levels.outside.total,
         (*levels.misplaced.first, *levels.outside.first)[: state.limits.table_faults],
     )
-    used = int((ends - starts).sum())
     header = state.floor // size
     last = max(int(ends[-1]) if len(ends) else 0, header)
     totals = Totals(
@@ -114,7 +113,7 @@ def _facts(state: _Walk, facts: QedFacts) -> QedTables:
         total_clusters=ceil_div(facts.image_size, size),
         allocated_clusters=state.allocated,
         fragmented_clusters=state.fragmented,
-        leaks=0 if problems else max(0, state.end // size - header - used),
+        leaks=0 if problems else max(0, state.end // size - header - _whole(starts, ends, state.end // size)),
         corruptions=tables.total + state.clusters.total + state.claims.overlaps,
         check_errors=len(problems),
     )
@@ -128,6 +127,13 @@ def _facts(state: _Walk, facts: QedFacts) -> QedTables:
         overlaps=state.claims.overlaps,
         overlapping=tuple(state.claims.found),
     )
+
+
+def _whole(starts: Numbers, ends: Numbers, clusters: int) -> int:
+    """How many of the first `clusters` clusters are in runs."""
+    import numpy as np
+
+    return int((np.minimum(ends, clusters) - np.minimum(starts, clusters)).sum())
 
 
 def _problems(state: _Walk, facts: QedFacts) -> list[Problem]:
