@@ -191,8 +191,10 @@ def _parts(facts: VhdFacts) -> tuple[Part, ...]:
     if facts.disk_type != lay.DISK_FIXED:
         parts.append(Part(0, lay.FOOTER_SIZE, "the footer's copy"))
         parts.append(Part(facts.data_offset, lay.DYNAMIC_HEADER_SIZE, "the dynamic disk header"))
-        length = min((facts.max_table_entries or 0) * ENTRY, facts.file_size)
-        parts.append(Part(facts.table_offset or 0, length, "the block allocation table"))
+        table, length = facts.table_offset or 0, min((facts.max_table_entries or 0) * ENTRY, facts.file_size)
+        padded = ceil_div(length, SECTOR) * SECTOR
+        length = padded if table + padded <= facts.file_size else length
+        parts.append(Part(table, length, "the block allocation table"))
         parts += (
             Part(locator.offset, locator.length, f"the parent locator {locator.platform}")
             for locator in facts.parent_locators
