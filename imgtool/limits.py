@@ -81,7 +81,7 @@ class Limits(NamedTuple):
     qcow2_feature_names: int = 512  #: rows of the feature name table
     qcow2_check_window: int = 1 << 24  #: clusters whose references are counted at once; a file of more …
     qcow2_check_scattered: int = 1 << 22  #: … and more than so many of them in use takes a pass for each window …
-    qcow2_check_windows: int = 64  #: … of at most so many
+    qcow2_check_windows: int = 32  #: … of at most so many
 
     # tar archives (ova, docker)
     tar_headers: int = 16_384  #: headers of one archive that are read, extended ones included

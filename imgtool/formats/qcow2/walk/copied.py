@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _LATER = 1 << 20
 
 
+#: Entries of the L1 table that are looked at together.
+_STEP = 1 << 18
+
+
 class _Entries(NamedTuple):
     """Entries of one kind of table: the clusters that they name, where they lie, how often each counts."""
 
@@ -55,11 +59,12 @@ class Copied:
         """The entries of the active L1 table that lead into a window."""
         import numpy as np
 
-        words = self._level.words
-        offsets = (words & np.uint64(lay.TABLE_OFFSET_MASK)).view(np.int64)
-        once = np.ones(len(words), np.int64)
-        entries = _Entries("l1-copied", offsets >> self._form.shift, words, self._level.places, once)
-        self._look(entries.only(offsets != 0), window, first=first)
+        for start in range(0, len(self._level.words), _STEP):
+            words = self._level.words[start : start + _STEP]
+            offsets = (words & np.uint64(lay.TABLE_OFFSET_MASK)).view(np.int64)
+            at = self._level.places[start : start + _STEP]
+            entries = _Entries("l1-copied", offsets >> self._form.shift, words, at, np.ones(len(words), np.int64))
+            self._look(entries.only(offsets != 0), window, first=first)
 
     def data(self, batch: Batch, window: Window, *, first: bool) -> None:
         """The entries of a batch that lead into a window; those into a data file count as 1 each."""

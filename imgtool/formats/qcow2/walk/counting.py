@@ -71,6 +71,8 @@ class Window:
         places, inside = self.places(clusters)
         if not len(places):
             return
+        if weights is not None and (weights == 1).all():
+            weights = None
         if weights is None and (places[1:] > places[:-1]).all():
             if int(places[-1]) - int(places[0]) + 1 == len(places):
                 self.counts[int(places[0]) : int(places[-1]) + 1] += np.uint32(1)

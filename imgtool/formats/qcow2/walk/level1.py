@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Entries that are gathered before they are merged, and the count at which counts stop.
-_PENDING = 1 << 20
+_PENDING = 1 << 19
 MOST = 1 << 31
 
 
@@ -122,7 +122,7 @@ def read_level1(source: Source, tables: list[L1Table], cluster_size: int, limits
     active, saved = Tally(limits.table_count), Tally(limits.table_count)
     words: list[NDArray[np.uint64]] = []
     places: list[NDArray[np.int64]] = []
-    step = limits.read // 8
+    step = limits.table_batch // 4
     for table in tables:
         for start in range(0, table.size, step):
             at = table.offset + start * 8

@@ -121,7 +121,7 @@ class _Gatherer:
     def _bitmap_table(self, bitmap: Bitmap, tally: Tally) -> None:
         import numpy as np
 
-        step = self.limits.read // 8
+        step = self.limits.table_batch // 4
         for start in range(0, bitmap.table_size, step):
             at = bitmap.table_offset + start * 8
             raw = self.source.read_at(at, min(step, bitmap.table_size - start) * 8)
