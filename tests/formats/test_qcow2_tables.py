@@ -102,6 +102,15 @@ def test_one_fault(name: str, edits: list[tuple[int, str]], expected: dict[str, 
     assert found == expected
 
 
+def test_a_file_that_ends_in_its_last_cluster() -> None:
+    """By subclusters: what is not allocated may be missing, what is may not."""
+    data = edited(SUBCLUSTERS, (65536, "8000000000020000"), (65544, "0000000000000003"), (65600, "0" * 16))
+    assert "subclusters-outside" not in kinds(data[:0x20000] + bytes(1024))
+    found = walked(data[:0x20000] + bytes(512)).fault("subclusters-outside")
+    assert found is not None
+    assert [place.offset for place in found.first] == [65536]
+
+
 def test_data_on_tables() -> None:
     """Data on the table of counts, on a block of them, on an L1 table, on an L2 table: overlaps."""
     for cluster in (1, 2, 3, 14):

@@ -40,7 +40,8 @@ _LEAST = 64 * 1024
 class QcowTables(TableFacts):
     """All tables. `tables`, `clusters`: entries of the L1 table, and of L2 tables (by the guest's cluster), that lie
     on the header or not on a sector; `tables_outside`, `clusters_outside`: those past the end of the file.
-    `packed`: compressed clusters that do not make a cluster. `inflated` of the `compressed` ones were inflated.
+    `packed`: compressed clusters that do not make a cluster. `inflated` of the `compressed`
+    ones that lie in the file were inflated.
     """
 
     facts: QcowFacts
@@ -64,7 +65,7 @@ class _Walk:
         self.shift = 63 - facts.cluster_bits
         self.levels = Levels(source, first_level(facts, limits), limits)
         self.claims = Claims(limits)
-        self.allocated = self.fragmented = self.compressed = self.inflated = 0
+        self.allocated = self.fragmented = self.compressed = self.sound = self.inflated = 0
         self.end = HEADER.size
         self.clusters = self.outside = self.packed = NOT_FAULTY
         self.left = 0 if facts.encrypted else limits.table_inflated // max(_LEAST, self.size)
@@ -129,7 +130,9 @@ class _Walk:
         self.outside = noted(self.outside, blocks, words, outside, self.limits)
         holds = ~wrong & ~outside
         self._claim(offsets[holds], lengths[holds], blocks[holds])
-        count = min(int(np.count_nonzero(holds)), self.left - self.inflated)
+        sound = int(np.count_nonzero(holds))
+        self.sound += sound
+        count = min(sound, self.left - self.inflated)
         rows = zip(*(column[holds][:count].tolist() for column in (blocks, offsets, lengths)), strict=True)
         for block, offset, length in rows:
             if not self._inflates(offset, length):
@@ -180,7 +183,7 @@ def walk(source: Source, facts: QcowFacts, limits: Limits) -> QcowTables:
         clusters_outside=state.outside,
         packed=state.packed,
         inflated=state.inflated,
-        compressed=state.compressed,
+        compressed=state.sound,
         overlaps=state.claims.overlaps,
         overlapping=tuple(state.claims.found),
     )

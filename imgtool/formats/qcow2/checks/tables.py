@@ -28,8 +28,8 @@ def outside(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
     """A table names something that lies past the end of the file.
 
     What it checks: the tables that the header and the snapshots name, the L2 tables, clusters (unless they lie in a
-    data file), compressed clusters, blocks of reference counts and clusters of bitmaps begin inside the file; what
-    is compressed, and what is no whole number of clusters, may end inside what would be the next cluster.
+    data file), allocated subclusters, blocks of reference counts and clusters of bitmaps begin inside the file;
+    what is compressed, and what is no whole number of clusters, may end inside what would be the next cluster.
 
     Why it matters: the file was cut, or an entry was damaged: the guest reads zeros or errors there.
 
@@ -43,6 +43,7 @@ def outside(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
         "region-outside": "{what} at {at} of {value} bytes ends past the end of the file",
         "l1-outside": "L1 entry 0x{value:x}: its L2 table lies past the end of the file",
         "l2-outside": "L2 entry 0x{value:x}: its cluster lies past the end of the file",
+        "subclusters-outside": "L2 entry 0x{value:x}: an allocated subcluster lies past the end of the file",
         "packed-outside": "L2 entry 0x{value:x}: its compressed cluster ends past the end of the file",
         "refcount-outside": "reference count table entry 0x{value:x}: its block lies past the end of the file",
         "bitmap-outside": "table of bitmap {what!r}, entry 0x{value:x}: its cluster lies past the end of the file",

@@ -29,6 +29,7 @@ FaultKind = Literal[
     "packed-data",
     "subclusters-contradict",
     "subclusters-unplaced",
+    "subclusters-outside",
     "refcount-reserved",
     "refcount-misaligned",
     "refcount-outside",
@@ -45,7 +46,7 @@ FaultKind = Literal[
 ]
 
 #: Faults that `qemu-img check` does not count among its corruptions; leaks it counts apart.
-UNCOUNTED: frozenset[FaultKind] = frozenset(("l2-zero-flag", "packed-data", "overlap", "leak"))
+UNCOUNTED: frozenset[FaultKind] = frozenset(("l2-zero-flag", "subclusters-outside", "packed-data", "overlap", "leak"))
 
 
 class Place(NamedTuple):

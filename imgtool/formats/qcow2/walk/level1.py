@@ -127,6 +127,8 @@ def read_level1(source: Source, tables: list[L1Table], cluster_size: int, limits
         for start in range(0, table.size, step):
             at = table.offset + start * 8
             held = source.read_at(at, min(table.size - start, step) * 8)
+            if not held:
+                break  # past the end of the file
             found = np.frombuffer(held, ">u8", len(held) // 8).astype(np.uint64)
             where = np.flatnonzero(found)
             found, entries = found[where], where * 8 + at

@@ -231,11 +231,25 @@ def judge(batch: Batch, form: Form, faults: Faults) -> None:
         bitmaps = batch.bitmaps[entries]
         both = (bitmaps & (bitmaps >> np.uint64(32)) & np.uint64(lay.SUBCLUSTER_MASK)) != 0
         fault("subclusters-contradict", entries[both])
+        if not form.rules.external:
+            fault("subclusters-outside", _beyond(entries, offsets, bitmaps, form))
         allocated = np.flatnonzero(batch.bitmaps & np.uint64(lay.SUBCLUSTER_MASK))
         free = allocated[~np.isin(allocated, batch.placed, assume_unique=True)]
         fault("subclusters-unplaced", free if batch.standard is None else free[batch.standard[free]])
     if len(batch.packed):
         _judge_packed(batch, form, fault)
+
+
+def _beyond(entries: Numbers, offsets: Numbers, bitmaps: NDArray[np.uint64], form: Form) -> Numbers:
+    """Entries whose cluster begins inside the file and has an allocated subcluster that does not."""
+    import numpy as np
+
+    left = form.file_size - offsets
+    near = np.flatnonzero((left > 0) & (left < form.rules.cluster_size))
+    inside = -(-left[near] // form.rules.subcluster_size)
+    allocated = bitmaps[near] & np.uint64(lay.SUBCLUSTER_MASK)
+    chosen: Numbers = entries[near[(allocated >> inside.astype(np.uint64)) != 0]]
+    return chosen
 
 
 def _judge_packed(batch: Batch, form: Form, fault: Callable[[FaultKind, Numbers], None]) -> None:
