@@ -9,18 +9,33 @@ from typing import Any, NamedTuple
 
 from imgtool.detect.registry import Entry, Match, Signature, Windows
 
+#: What may hold where a magic was seen.
+Candidates = tuple[tuple[Entry, Signature], ...]
+
+
+class Place(NamedTuple):
+    """One distinct place of a window: its first byte, where it ends, and what its bytes may mean."""
+
+    start: int
+    end: int
+    magics: dict[bytes, Candidates]
+
 
 class Index(NamedTuple):
-    """Signatures by where they lie: one slice and one look-up per distinct place and length."""
+    """Signatures by where they lie: one slice and one look-up per distinct place and length.
 
-    places: tuple[tuple[int, int, dict[bytes, tuple[tuple[Entry, Signature], ...]]], ...]
+    `head` counts from the start; `back` from the end of the source (`start` is negative).
+    """
+
+    head: tuple[Place, ...]
+    back: tuple[Place, ...]
     text: tuple[tuple[Entry, Signature], ...]
     tail: tuple[tuple[Entry, Signature], ...] = ()
 
 
 def build_index(entries: Iterable[Entry]) -> Index:
     """The index of a registry's signatures."""
-    places: dict[tuple[int, int], dict[bytes, tuple[tuple[Entry, Signature], ...]]] = {}
+    places: dict[tuple[int, int], dict[bytes, Candidates]] = {}
     gated: dict[str, list[tuple[Entry, Signature]]] = {"text": [], "tail": []}
     for entry in entries:
         for signature in entry.signatures:
@@ -29,8 +44,10 @@ def build_index(entries: Iterable[Entry]) -> Index:
                 continue
             table = places.setdefault((signature.offset, len(signature.magic)), {})
             table[signature.magic] = (*table.get(signature.magic, ()), (entry, signature))
-    flat = tuple((offset, length, table) for (offset, length), table in places.items())
-    return Index(flat, tuple(gated["text"]), tuple(gated["tail"]))
+    flat = [Place(offset, offset + length, magics) for (offset, length), magics in places.items()]
+    head = tuple(place for place in flat if place.start >= 0)
+    back = tuple(place for place in flat if place.start < 0)
+    return Index(head, back, tuple(gated["text"]), tuple(gated["tail"]))
 
 
 def matches(windows: Windows, index: Index) -> list[Match]:
@@ -38,17 +55,16 @@ def matches(windows: Windows, index: Index) -> list[Match]:
     found: dict[str, Match] = {}
     head, tail, size = windows
     tail_at = size - len(tail)
-    for offset, length, table in index.places:
-        start = offset if offset >= 0 else size + offset
-        if offset >= 0:
-            candidates = table.get(head[start : start + length])
-        elif start >= tail_at:
-            candidates = table.get(tail[start - tail_at : start - tail_at + length])
-        else:
-            continue
-        for entry, signature in candidates or ():
+    hits = [(start, magics[seen]) for start, end, magics in index.head if (seen := head[start:end]) in magics]
+    for place in index.back:
+        start = len(tail) + place.start
+        if start >= 0:
+            candidates = place.magics.get(tail[start : start + place.end - place.start])
+            hits += [(tail_at + start, candidates)] if candidates else []
+    for at, candidates in hits:
+        for entry, signature in candidates:
             if entry.name not in found and _holds(signature, windows):
-                found[entry.name] = Match(entry, signature, start)
+                found[entry.name] = Match(entry, signature, at)
     if index.text and _begins_like_text(head):
         for entry, signature in index.text:
             if entry.name not in found and _holds(signature, windows):

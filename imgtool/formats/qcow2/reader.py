@@ -226,10 +226,14 @@ def _feature_names(view: View, extension: Extension | None, limits: Limits) -> t
         return ()
     found = []
     count = min(extension.length // lay.FEATURE_NAME.size, limits.qcow2_feature_names)
-    for index in range(count):
-        row = view.optional(lay.FEATURE_NAME, extension.offset + index * lay.FEATURE_NAME.size)
-        if row is None:
-            break
+    size = lay.FEATURE_NAME.size
+    try:
+        data = view.read(extension.offset, count * size, "feature names")
+    except Unreadable as error:
+        view.note(error.problem)
+        return ()
+    for start in range(0, count * size, size):
+        row = view.decode(lay.FEATURE_NAME, data[start : start + size], extension.offset + start)
         kind = lay.FEATURE_TYPES.get(row.type, f"unknown-{row.type}")
         found.append(FeatureLabel(kind, row.bit, c_text(row.name)))
     return tuple(found)
