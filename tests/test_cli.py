@@ -276,13 +276,12 @@ def test_signals_end_it_at_once(number: signal.Signals, status: int, folder: Pat
     """Ctrl-C and SIGTERM in the middle of a long digest end it with their status and no trace."""
     with open(folder / "large.raw", "wb") as file:
         file.truncate(1 << 40)
-    running = subprocess.Popen(
-        [*IMGTOOL, "inspect", "large.raw"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    script = (  # a job in the background of a shell inherits SIGINT ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from imgtool.cli.start import main; main()"
     )
+    command = [sys.executable, "-c", script, "inspect", "large.raw"]
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert running.stdout is not None
     assert running.stdout.readline() == b"large.raw\n"
     time.sleep(0.2)
