@@ -271,8 +271,9 @@ def test_the_reader_of_the_output_may_go_away(folder: Path) -> None:
     assert running.wait() == 141
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_it_at_once(number: signal.Signals, status: int, folder: Path) -> None:
+def test_signals_end_it_at_once(number: signal.Signals, status: int, jobs: str, folder: Path) -> None:
     """Ctrl-C and SIGTERM in the middle of a long digest end it with their status and no trace."""
     with open(folder / "large.raw", "wb") as file:
         file.truncate(1 << 40)
@@ -280,13 +281,17 @@ def test_signals_end_it_at_once(number: signal.Signals, status: int, folder: Pat
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from imgtool.cli.start import main; main()"
     )
-    command = [sys.executable, "-c", script, "inspect", "large.raw"]
+    command = [sys.executable, "-c", script, "inspect", "--jobs", jobs, "disk.img", "large.raw", "large.raw"]
     running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert running.stdout is not None
-    assert running.stdout.readline() == b"large.raw\n"
+    assert running.stdout.readline().startswith(b"FORMAT")
+    assert b"disk.img" in running.stdout.readline()
     time.sleep(0.2)
     running.send_signal(number)
-    _, errors = running.communicate(timeout=10)
+    try:
+        _, errors = running.communicate(timeout=10)
+    finally:
+        running.kill()
     assert running.returncode == status
     assert b"Traceback" not in errors
 

@@ -18,8 +18,9 @@ def in_order(paths: Iterator[str], one: Callable[[str], R], jobs: int) -> Iterat
         return
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[tuple[str, Future[R]]] = deque()
+    pool = ThreadPoolExecutor(jobs)
+    waiting: deque[tuple[str, Future[R]]] = deque()
+    try:
         for path in paths:
             waiting.append((path, pool.submit(one, path)))
             if len(waiting) >= 2 * jobs:
@@ -27,6 +28,8 @@ def in_order(paths: Iterator[str], one: Callable[[str], R], jobs: int) -> Iterat
                 yield done, future.result()
         for done, future in waiting:
             yield done, future.result()
+    finally:  # an interruption does not wait for what is under way
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def file_size(path: str) -> int | None:

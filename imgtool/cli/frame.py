@@ -16,6 +16,7 @@ from imgtool.errors import (
     EXIT_INTERRUPTED,
     EXIT_PIPE,
     EXIT_TABLE,
+    EXIT_TERMINATED,
     ImgtoolError,
 )
 from imgtool.render.escape import terminal
@@ -53,13 +54,23 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+#: Statuses with which work in other threads is given up.
+_ABANDONS = frozenset({EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_PIPE})
+
+
 def leave(status: int) -> NoReturn:
-    """End with `status`; what was printed is flushed if somebody still reads it."""
+    """End with `status`; what was printed is flushed if somebody still reads it.
+
+    When nobody wants the result any more, threads that are still at work are not waited for.
+    """
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = status or EXIT_PIPE
+    if status in _ABANDONS:
+        sys.stderr.flush()
+        os._exit(status)
     raise SystemExit(status)
 
 

@@ -7,7 +7,6 @@ test fails when one appears.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgtool.disks.recognise import Failure, Reading, guarded
@@ -27,8 +26,12 @@ def guarded_rules(
     """The findings of all `rules` over `facts`, at most `limits.findings` of each."""
     found: list[Finding] = []
     for rule in rules:
+        most = len(found) + limits.findings
         try:
-            found.extend(islice(rule(facts, limits), limits.findings))
+            for finding in rule.check(facts, limits):
+                if len(found) >= most:
+                    break
+                found.append(finding)
         except Exception as error:  # noqa: BLE001 - the guard around a rule (DESIGN.md, rule 4)
             failures.append(Failure(rule.code, f"{type(error).__name__}: {error}"))
     return found

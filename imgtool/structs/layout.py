@@ -64,6 +64,12 @@ class Layout(Generic[R]):
             raise LayoutError(_reason(error)) from error
         return self.record._make([values[name] for name in self._names])
 
+    def rows(self, data: bytes) -> list[R]:
+        """`data`, which is a whole number of structures of a fixed size, as records. Raises LayoutError."""
+        if self._packed is not None and self._packed.size == self.size:
+            return [self.record._make(values) for values in self._packed.iter_unpack(data)]
+        return [self.parse(data[start : start + self.size]) for start in range(0, len(data), self.size)]
+
     def fields(self, data: bytes, base: int) -> tuple[Field, ...]:
         """Every field of the structure in `data`, whose first byte lies at `base` in the file."""
         stream = BytesIO(data)

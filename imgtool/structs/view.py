@@ -6,6 +6,8 @@ and no reader has a second description of itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from imgtool.limits import Limits
@@ -36,6 +38,16 @@ class Parsed(NamedTuple):
     offset: int
     name: str
     data: bytes
+
+
+def _single(parsed: Parsed) -> Iterator[Parsed]:
+    """Rows that were parsed at once, one by one; anything else as it is."""
+    size = parsed.layout.size
+    if len(parsed.data) <= size:
+        yield parsed
+        return
+    for start in range(0, len(parsed.data), size):
+        yield parsed._replace(offset=parsed.offset + start, data=parsed.data[start : start + size])
 
 
 class View:
@@ -123,6 +135,28 @@ class View:
             self._parsed.append(Parsed(layout, self.base + offset, what, data))  # type: ignore[arg-type] # invariant R
         return record
 
+    def rows(self, layout: Layout[R], offset: int, count: int) -> list[R]:
+        """Up to `count` structures of a fixed size, one after the other from `offset` on: those that are there.
+
+        Missing and malformed ones are noted. Raises Unreadable for more than the read cap, or what a stream lost.
+        """
+        data = self.peek(offset, count * layout.size)
+        whole = len(data) // layout.size
+        if whole < count:
+            at, length = self.base + offset + whole * layout.size, (count - whole) * layout.size
+            message = f"{layout.name}: {count} are told, {whole} of them are in the file"
+            self.note(Problem("truncated", layout.name, message, at, length))
+        data = data[: whole * layout.size]
+        try:
+            records = layout.rows(data)
+        except LayoutError as error:
+            message = f"{layout.name}: not readable: {error}"
+            self.note(Problem("malformed", layout.name, message, self.base + offset, len(data)))
+            return []
+        if data and len(self._parsed) < self.limits.records:
+            self._parsed.append(Parsed(layout, self.base + offset, layout.name, data))  # type: ignore[arg-type] # invariant R
+        return records
+
     def optional(self, layout: Layout[R], offset: int, name: str | None = None) -> R | None:
         """`parse`, with a recorded problem and None instead of Unreadable."""
         try:
@@ -133,10 +167,10 @@ class View:
 
     def structures(self) -> tuple[Structure, ...]:
         """Every structure parsed so far, annotated field by field, in the order of the file."""
-        ordered = sorted(self._parsed, key=lambda entry: entry.offset)
+        each = (one for entry in sorted(self._parsed, key=lambda entry: entry.offset) for one in _single(entry))
         return tuple(
             Structure(entry.name, entry.offset, len(entry.data), entry.layout.fields(entry.data, entry.offset))
-            for entry in ordered
+            for entry in islice(each, self.limits.records)
         )
 
     def _fetch(self, offset: int, length: int, what: str) -> bytes:

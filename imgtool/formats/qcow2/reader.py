@@ -224,16 +224,13 @@ def _luks(view: View, header: lay.HeaderV2, crypto: lay.CryptoHeader | None) -> 
 def _feature_names(view: View, extension: Extension | None, limits: Limits) -> tuple[FeatureLabel, ...]:
     if extension is None:
         return ()
-    found = []
     count = min(extension.length // lay.FEATURE_NAME.size, limits.qcow2_feature_names)
-    size = lay.FEATURE_NAME.size
     try:
-        data = view.read(extension.offset, count * size, "feature names")
+        rows = view.rows(lay.FEATURE_NAME, extension.offset, count)
     except Unreadable as error:
         view.note(error.problem)
         return ()
-    for start in range(0, count * size, size):
-        row = view.decode(lay.FEATURE_NAME, data[start : start + size], extension.offset + start)
-        kind = lay.FEATURE_TYPES.get(row.type, f"unknown-{row.type}")
-        found.append(FeatureLabel(kind, row.bit, c_text(row.name)))
-    return tuple(found)
+    kinds = lay.FEATURE_TYPES
+    return tuple(
+        FeatureLabel(kinds.get(row.type) or f"unknown-{row.type}", row.bit, c_text(row.name)) for row in rows
+    )
