@@ -21,7 +21,7 @@ from imgtool.cli.frame import (
     say_error,
     verb,
 )
-from imgtool.cli.inputs import inputs
+from imgtool.cli.inputs import inputs, listed
 from imgtool.cli.progress import Meter
 from imgtool.errors import EXIT_DONE, EXIT_NO, ImgtoolError, InputError, UsageError, worst
 from imgtool.ingest.digests import algorithm
@@ -183,12 +183,4 @@ def _check_one(expected: Expected, names: tuple[str, ...], as_json: bool, quiet:
 
 
 def _lines(place: str) -> list[str]:
-    try:
-        if place == "-":
-            raw = sys.stdin.buffer.read()
-        else:
-            with open(place, "rb") as file:
-                raw = file.read()
-    except OSError as error:
-        raise InputError(f"{place}: {error.strerror}") from error
-    return raw.decode("utf-8", "surrogateescape").split("\n")
+    return listed(place).decode("utf-8", "surrogateescape").split("\n")

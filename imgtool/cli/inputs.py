@@ -24,16 +24,19 @@ def inputs(paths: list[str], recursive: bool, files0_from: str | None) -> Iterat
             yield path
 
 
-def _names(place: str) -> list[str]:
+def listed(place: str) -> bytes:
+    """A list that the user names, whole; `-` is standard input. Raises InputError."""
     try:
         if place == "-":
-            raw = sys.stdin.buffer.read()
-        else:
-            with open(place, "rb") as file:
-                raw = file.read()
+            return sys.stdin.buffer.read()
+        with open(place, "rb") as file:
+            return file.read()
     except OSError as error:
         raise InputError(f"{place}: {error.strerror}") from error
-    return [os.fsdecode(name) for name in raw.split(b"\0") if name]
+
+
+def _names(place: str) -> list[str]:
+    return [os.fsdecode(name) for name in listed(place).split(b"\0") if name]
 
 
 def _below(folder: str) -> Iterator[str]:
