@@ -286,3 +286,20 @@ def test_sizes_near_the_edges() -> None:
         report = report_of(bytes(data))
         assert report.virtual_size == capacity * 512
         assert "VMD201" in codes(report)
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (b"", False),
+        (b"\n", False),  # CID=00c324a1 written over CID=0c324a10 … by a writer that leaves the old end
+        (b'"ide"\n', False),
+        (b" \n", True),
+        (b"x", True),
+        (b'= "ide"\n', True),  # eight bytes: no content ID shrinks that far
+    ],
+)
+def test_the_end_of_the_old_text_is_no_fault(left: bytes, told: bool) -> None:
+    """What a shorter content ID leaves behind the text is the text's own end; anything else is told."""
+    found = codes(report_of(PLAIN + b"\0" + left + bytes(600)))
+    assert ("VMD027" in found) is told

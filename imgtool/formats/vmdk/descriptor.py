@@ -38,6 +38,7 @@ _EXTENT = re.compile(
 _LOOSE = re.compile(rb"\n(?=[ \t\r]*+\n|[ \t]++[^ \t\r\n])")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NOT_NUL = re.compile(rb"[^\0]")
+_SHIFTED = 7  #: bytes by which a descriptor shrinks when its content ID has one digit instead of eight
 
 #: Keys that may stand once in the whole descriptor, comments included.
 ONCE = ("createtype", "cid", "parentcid", "parentfilenamehint")
@@ -66,6 +67,19 @@ def looks_like_descriptor(data: bytes) -> bool:
     return any(key in words for key in (*_SEARCHED, b"CID=")) or _MARK.search(words) is not None
 
 
+def _behind(words: bytes, data: bytes) -> int | None:
+    """Where bytes stand behind the text `words` that begins `data`; None where there are none.
+
+    A writer that puts a shorter content ID (of fewer hex digits) over a longer one leaves the end of the old text,
+    which is the end of the new one, too: at most 7 bytes.
+    """
+    found = _NOT_NUL.search(data, len(words))
+    if found is None:
+        return None
+    left = data[len(words) + 1 :].rstrip(b"\0")
+    return None if len(left) <= _SHIFTED and words.endswith(left) else found.start()
+
+
 def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits) -> Descriptor:
     """The descriptor in `data`, which was read at byte `at`; it was given `room` bytes there."""
     cut = data.find(b"\0")
@@ -81,7 +95,7 @@ def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits
     extents = _extents(whole, end, at, limits)
     ddb = [entry for entry in entries if entry.key.lower().startswith("ddb.")]
     control = _CONTROL.search(words)
-    after = _NOT_NUL.search(data, end, max(room, end))
+    after = _behind(words, data[: max(room, end)])
     _show(view, whole, lines, at, limits)
     return Descriptor(
         DescriptorPlace(at, end, room),
@@ -97,7 +111,7 @@ def parse_descriptor(view: View, data: bytes, at: int, room: int, limits: Limits
         extents.bad,
         _loose(whole, extents, at),
         at + control.start() if control else None,
-        at + after.start() if after else None,
+        at + after if after is not None else None,
         len(ddb),
         max((len(entry.value) for entry in ddb), default=0),
         f"lines of the descriptor are over {limits.vmdk_lines}" if over else None,

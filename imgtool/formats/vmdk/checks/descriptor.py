@@ -209,7 +209,8 @@ def disagree(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
 def after_the_end(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
     """Bytes stand behind the end of the descriptor.
 
-    What it checks: between the first NUL of a descriptor and the end of its room there are only NULs.
+    What it checks: between the first NUL of a descriptor and the end of its room there are only NULs, but for up to
+    7 bytes of the text's own end, which a content ID of fewer digits than the one before it leaves.
 
     Why it matters: a reader that does not stop at the NUL reads more than another; old or hidden text may be there.
 
