@@ -32,22 +32,23 @@ class Unreadable(Exception):
 
 
 class Parsed(NamedTuple):
-    """A structure that was parsed: which layout, where, under which name."""
+    """A structure that was parsed: which layout, where, under which name; or `rows` of them, one after the other."""
 
     layout: Layout[NamedTuple]
     offset: int
     name: str
     data: bytes
+    rows: int = 1
 
 
 def _single(parsed: Parsed) -> Iterator[Parsed]:
     """Rows that were parsed at once, one by one; anything else as it is."""
-    size = parsed.layout.size
-    if len(parsed.data) <= size:
+    if parsed.rows == 1:
         yield parsed
         return
-    for start in range(0, len(parsed.data), size):
-        yield parsed._replace(offset=parsed.offset + start, data=parsed.data[start : start + size])
+    size = parsed.layout.size
+    for start in range(0, parsed.rows * size, size):
+        yield parsed._replace(offset=parsed.offset + start, data=parsed.data[start : start + size], rows=1)
 
 
 class View:
@@ -154,7 +155,8 @@ class View:
             self.note(Problem("malformed", layout.name, message, self.base + offset, len(data)))
             return []
         if data and len(self._parsed) < self.limits.records:
-            self._parsed.append(Parsed(layout, self.base + offset, layout.name, data))  # type: ignore[arg-type] # invariant R
+            entry = Parsed(layout, self.base + offset, layout.name, data, whole)  # type: ignore[arg-type] # invariant R
+            self._parsed.append(entry)
         return records
 
     def optional(self, layout: Layout[R], offset: int, name: str | None = None) -> R | None:

@@ -59,3 +59,11 @@ def test_rows_keep_the_caps() -> None:
     few = view(limits=DEFAULT._replace(records=2))
     assert len(few.rows(ROW, 1, 3)) == 3
     assert len(few.structures()) == 2
+
+
+def test_a_longer_record_is_one_structure() -> None:
+    """What is decoded from more bytes than its declaration takes (a record with a tail) is shown once, whole."""
+    seen = view()
+    assert seen.decode(ROW, DATA[1:], 1) == Row(1, 2)
+    (structure,) = seen.structures()
+    assert (structure.offset, structure.length, len(structure.fields)) == (1, len(DATA) - 1, 2)
