@@ -12,7 +12,8 @@ class Limits(NamedTuple):
 
     # any image
     head: int = 68 * 1024  #: bytes of the head that detection sees (btrfs' magic is at 65,600)
-    tail: int = 68 * 1024  #: bytes of the tail that detection sees (a zip's end and its comment are 65,557)
+    tail: int = 16 * 1024  #: bytes of the tail that detection sees
+    far_tail: int = 50 * 1024  #: bytes before it where a mark may lie that ends the file (zip, comment: 65,557)
     read: int = 16 * 1024 * 1024  #: the largest single read a reader may ask for
     records: int = 4096  #: annotated structures kept for `--fields`
     problems: int = 256  #: problems kept for one image

@@ -53,7 +53,7 @@ def build_index(entries: Iterable[Entry]) -> Index:
 def matches(windows: Windows, index: Index) -> list[Match]:
     """Every entry whose mark is there, once each (its first signature that holds), best rank first."""
     found: dict[str, Match] = {}
-    head, tail, size = windows
+    head, tail, size, far = windows
     tail_at = size - len(tail)
     hits = [(start, magics[seen]) for start, end, magics in index.head if (seen := head[start:end]) in magics]
     for place in index.back:
@@ -70,8 +70,11 @@ def matches(windows: Windows, index: Index) -> list[Match]:
             if entry.name not in found and _holds(signature, windows):
                 found[entry.name] = Match(entry, signature, 0)
     for entry, signature in index.tail:
-        if entry.name not in found and signature.magic in tail and _holds(signature, windows):
-            found[entry.name] = Match(entry, signature, tail_at + tail.rfind(signature.magic))
+        first = signature.magic[:1]  # one byte is looked for ten times as fast as a mark
+        if entry.name not in found and (first in tail or first in far):
+            at = (end := far + tail).rfind(signature.magic)
+            if at >= 0 and _holds(signature, windows):
+                found[entry.name] = Match(entry, signature, size - len(end) + at)
     return sorted(found.values(), key=lambda match: match.entry.rank)
 
 

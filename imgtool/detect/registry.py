@@ -13,7 +13,7 @@ class Signature(NamedTuple):
 
     A signature with a `probe` ("module:function" over `Windows`) holds only when that says so too; one
     with an empty magic is asked only when the head begins like text (`gate="text"`); one with `gate="tail"` when
-    its magic is anywhere in the tail.
+    its magic is anywhere in the tail or in what was read before it.
     """
 
     magic: bytes
@@ -47,11 +47,12 @@ class Entry(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Head and tail of a source, and its size in bytes. `tail` ends where the source ends."""
+    """Head and tail of a source, and its size in bytes. `tail` ends where the source ends, `far` where it begins."""
 
     head: bytes
     tail: bytes
     size: int
+    far: bytes = b""
 
 
 class Match(NamedTuple):

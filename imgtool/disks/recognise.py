@@ -61,7 +61,7 @@ def signature_index() -> Index:
 def recognise(source: Source, limits: Limits) -> Recognised:
     """Everything that `source` is. Raises InputError where its bytes cannot be read at all."""
     peeked = Peeked(source, limits.head, limits.tail)
-    found = tuple(matches(Windows(peeked.head, peeked.tail, peeked.size), signature_index()))
+    found = tuple(matches(_windows(peeked, limits), signature_index()))
     views: list[View] = []
     failures: list[Failure] = []
     readings: list[Reading] = []
@@ -80,7 +80,7 @@ def recognise(source: Source, limits: Limits) -> Recognised:
 def read_as(entry: Entry, source: Source, limits: Limits) -> Reading:
     """`source` as the format it is said to be, whatever else it may look like. Raises UsageError where it is not."""
     peeked = Peeked(source, limits.head, limits.tail)
-    offsets = [match.offset for match in _matches_of(entry, peeked)]
+    offsets = [match.offset for match in matches(_windows(peeked, limits), build_index((entry,)))]
     if not offsets and entry.signatures:
         raise UsageError(f"{source.name}: is not {entry.name}: its mark is not there")
     failures: list[Failure] = []
@@ -90,8 +90,8 @@ def read_as(entry: Entry, source: Source, limits: Limits) -> Reading:
     return Reading(entry, facts, offsets[0] if offsets else 0)
 
 
-def _matches_of(entry: Entry, peeked: Peeked) -> list[Match]:
-    return matches(Windows(peeked.head, peeked.tail, peeked.size), build_index((entry,)))
+def _windows(peeked: Peeked, limits: Limits) -> Windows:
+    return Windows(peeked.head, peeked.tail, peeked.size, peeked.before_tail(limits.far_tail))
 
 
 def entry_named(name: str) -> Entry:

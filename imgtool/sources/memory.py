@@ -74,6 +74,14 @@ class Peeked(Source):
         """The last bytes of the source (they overlap the head where the file is short)."""
         return self._tail
 
+    def before_tail(self, length: int) -> bytes:
+        """Up to `length` bytes that end where the tail begins; none where a stream has not kept them."""
+        start = max(0, self._tail_at - length)
+        try:
+            return self.read_at(start, self._tail_at - start) if self._tail else b""
+        except NotHeldError:
+            return b""
+
     def read_at(self, offset: int, length: int) -> bytes:
         check_range(offset, length)
         end = offset + length

@@ -28,7 +28,8 @@ def is_lzma(windows: Windows) -> bool:
 
 def ends_as_zip(windows: Windows) -> bool:
     """True when the end record of a zip archive and its comment are the last bytes (APPNOTE.TXT, 4.3.16)."""
-    tail, at = windows.tail, len(windows.tail)
+    tail = windows.far + windows.tail
+    at = len(tail)
     for _ in range(64):
         at = tail.rfind(b"PK\x05\x06", 0, at)
         if at < 0:
