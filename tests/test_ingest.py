@@ -16,14 +16,14 @@ import pytest
 import imgtool
 from imgtool.errors import InputError, UsageError
 from imgtool.ingest import digests
-from imgtool.ingest.pump import CHUNK, RING, Pump, digest_source, digest_stream
+from imgtool.ingest.pump import CHUNK, RING, SMALL, Pump, digest_source, digest_stream
 from imgtool.ingest.ranges import Range, RangeDigests
 from imgtool.sources.base import NotHeldError, Source
 from imgtool.sources.file import FileSource, open_file
 from imgtool.sources.forward import ForwardSource
 from imgtool.sources.memory import BytesSource, Window
 
-SIZES = (0, 1, 511, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7)
+SIZES = (0, 1, 511, CHUNK, SMALL - 1, SMALL, SMALL + 1, SMALL + CHUNK, SMALL + 3 * CHUNK + 7)
 
 
 def expected(data: bytes, names: tuple[str, ...]) -> dict[str, str]:
@@ -115,9 +115,9 @@ def test_a_hole_at_the_end_and_nothing_else(tmp_path: Path) -> None:
     """All hole: zeros, none of them read."""
     path = tmp_path / "hole"
     path.write_bytes(b"")
-    os.truncate(path, 5 * CHUNK + 3)
+    os.truncate(path, 5 * SMALL + 3)
     with counting(path) as source:
-        assert digest_source(source, ("md5",)) == expected(bytes(5 * CHUNK + 3), ("md5",))
+        assert digest_source(source, ("md5",)) == expected(bytes(5 * SMALL + 3), ("md5",))
         assert isinstance(source, Counting)
         assert source.total == 0
 
@@ -126,14 +126,14 @@ def test_progress_tells_every_byte(tmp_path: Path) -> None:
     """The sum of what progress is told is the size, holes included; for a stream too."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100)
-    os.truncate(path, 3 * CHUNK)
+    os.truncate(path, 3 * SMALL)
     told: list[int] = []
     with open_file(str(path)) as source:
         digest_source(source, ("md5",), told.append)
-    assert sum(told) == 3 * CHUNK
+    assert sum(told) == 3 * SMALL
     told.clear()
-    imgtool.checksum(io.BytesIO(b"y" * (CHUNK + 5)), progress=told.append)
-    assert sum(told) == CHUNK + 5
+    imgtool.checksum(io.BytesIO(b"y" * (SMALL + 5)), progress=told.append)
+    assert sum(told) == SMALL + 5
 
 
 class Failing(Source):
@@ -189,9 +189,40 @@ def test_memory_is_a_ring() -> None:
     waiting = threading.Thread(target=take, daemon=True)
     waiting.start()
     assert not taken.wait(0.05)
-    slots[0].lend(1)
-    slots[0].release()
-    assert taken.wait(10)
+    with pump:
+        pump.send(slots[0], memoryview(b"x"))
+        assert taken.wait(10)
+
+
+def test_an_error_of_a_digest_passes() -> None:
+    """What fails in a thread is raised where the bytes are read, and every thread ends."""
+
+    class Broken(RangeDigests):
+        """Fails when its second buffer comes."""
+
+        def __bool__(self) -> bool:
+            return True
+
+        def take(self, position: int, data: memoryview) -> None:
+            if position:
+                raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        digest_source(BytesSource(bytes(4 * SMALL)), ("md5",), ranges=Broken())
+    wait_for_threads()
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 64])
+def test_the_caller_works_too(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread for each core but the caller's, at least one, and no more than there are digests."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    data = random.Random(cores).randbytes(2 * SMALL)
+    names = ("md5", "sha1", "sha256", "sha512")
+    pump = Pump(names)
+    with pump:
+        assert pumps() == max(1, min(cores - 1, len(names)))
+        digest_stream([memoryview(data)], pump, lambda chunk: None)
+    assert pump.hexdigests() == expected(data, names)
 
 
 def test_a_window_is_digested_alone() -> None:
@@ -247,7 +278,7 @@ def test_checksum_of_everything_that_reads(tmp_path: Path) -> None:
 
 def test_ranges_in_the_one_pass() -> None:
     """Digests of ranges that overlap, touch, are empty or lie across buffers come with those of the whole."""
-    data = random.Random(9).randbytes(4 * CHUNK + 99)
+    data = random.Random(9).randbytes(SMALL + 4 * CHUNK + 99)
     places = [(0, 0), (0, 1), (5, 3 * CHUNK), (CHUNK - 1, 2), (CHUNK, CHUNK), (2 * CHUNK + 7, 50), (len(data), 0)]
     places += [(len(data) - 9, 9), (0, len(data))]
     wanted = [Range(start, length, name) for start, length in places for name in ("sha1", "sha256")]
@@ -261,7 +292,7 @@ def test_ranges_in_the_one_pass() -> None:
 
 def test_ranges_alone_and_of_small_files() -> None:
     """Without a digest of the whole only ranges are computed; what fits one buffer needs no thread."""
-    for size in (100, 2 * CHUNK + 5):
+    for size in (100, 2 * SMALL + 5):
         data = random.Random(size).randbytes(size)
         tap = RangeDigests([Range(10, 50, "sha256")])
         assert digest_source(BytesSource(data), (), ranges=tap) == {}

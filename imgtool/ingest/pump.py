@@ -1,24 +1,30 @@
-"""One pass over bytes: a ring of buffers, and a thread for each digest.
+"""One pass over bytes: a ring of buffers, and digests that share the cores.
 
 The reader fills one buffer while the digests work on those before it; a buffer returns to the ring when
-the last digest is done with it, so memory is bounded and nobody waits for the slowest but the reader.
+the last digest is done with it, so memory is bounded.
 Holes of a sparse file are not read: the digests are given zeros.
 """
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from imgtool.ingest import digests
 from imgtool.ingest.ranges import RangeDigests
 from imgtool.sources.base import Source
 from imgtool.sources.file import FileSource
 
-CHUNK = 1024 * 1024  #: bytes of one buffer
-RING = 16  #: buffers of a pump
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+CHUNK = 256 * 1024  #: bytes of one buffer
+RING = 8  #: buffers of a pump; all of them fit the caches of two cores
+SMALL = 1024 * 1024  #: bytes that are digested without threads
 
 #: Told how many bytes went by since it was last called.
 Progress = Callable[[int], None]
@@ -27,13 +33,11 @@ Progress = Callable[[int], None]
 class Slot:
     """A place in the ring: its buffer, and how many digests still hold it."""
 
-    __slots__ = ("_buffer", "_free", "_holders", "_lock")
+    __slots__ = ("_buffer", "holders")
 
-    def __init__(self, free: SimpleQueue[Slot]) -> None:
+    def __init__(self) -> None:
         self._buffer: memoryview | None = None
-        self._free = free
-        self._lock = Lock()
-        self._holders = 0
+        self.holders = 0
 
     @property
     def buffer(self) -> memoryview:
@@ -42,94 +46,127 @@ class Slot:
             self._buffer = memoryview(bytearray(CHUNK))
         return self._buffer
 
-    def lend(self, holders: int) -> None:
-        """The next `holders` releases bring the slot back to the ring."""
-        self._holders = holders
-        if not holders:
-            self._free.put(self)
 
-    def release(self) -> None:
-        """One holder is done."""
-        with self._lock:
-            self._holders -= 1
-            last = not self._holders
-        if last:
-            self._free.put(self)
+class _Consumer:
+    """What wants the bytes in order: those that wait for it, and whether a thread is at work for it."""
 
+    __slots__ = ("busy", "queue", "take")
 
-class _Worker(Thread):
-    """What wants the bytes in order, in a thread of its own (hashlib lets go of the interpreter's lock)."""
-
-    def __init__(self, name: str, take: Callable[[int, memoryview], None]) -> None:
-        super().__init__(name=f"digest-{name}", daemon=True)
-        self.queue: SimpleQueue[tuple[int, memoryview, Slot] | None] = SimpleQueue()
-        self._take = take
-
-    def run(self) -> None:
-        while (item := self.queue.get()) is not None:
-            position, data, slot = item
-            self._take(position, data)
-            slot.release()
-
-
-class _Digest(_Worker):
-    """The digest of everything."""
-
-    def __init__(self, name: str) -> None:
-        self.hash = digests.new(name)
-        super().__init__(name, lambda position, data: self.hash.update(data))
+    def __init__(self, take: Callable[[int, memoryview], None]) -> None:
+        self.take = take
+        self.queue: deque[tuple[int, memoryview, Slot]] = deque()
+        self.busy = False
 
 
 class Pump:
     """Feeds the same bytes to several digests, and to those of `ranges`. Use as a context: leaving it ends the
-    threads."""
+    threads.
+
+    There is a thread for each core but one, which is the caller's: when the ring is full, the caller works, too.
+    So no more threads run than cores are there, whatever the number of digests, and the one that is furthest
+    behind is always the next (hashlib lets go of the interpreter's lock).
+    """
 
     def __init__(self, names: Iterable[str], ranges: RangeDigests | None = None) -> None:
-        self._digests = {name: _Digest(name) for name in dict.fromkeys(names)}
-        self._workers: list[_Worker] = [*self._digests.values()]
-        self._workers += [_Worker("ranges", ranges.take)] if ranges else []
+        self._hashes = {name: digests.new(name) for name in dict.fromkeys(names)}
+        self._consumers = [_Consumer(_updates(each)) for each in self._hashes.values()]
+        self._consumers += [_Consumer(ranges.take)] if ranges else []
         self._position = 0
-        self._free: SimpleQueue[Slot] = SimpleQueue()
-        for _ in range(RING):
-            self._free.put(Slot(self._free))
+        self._free = [Slot() for _ in range(RING)]
+        self._changed = Condition(Lock())
+        self._ended = False
+        self._error: BaseException | None = None
+        count = min(len(self._consumers), max(1, len(os.sched_getaffinity(0)) - 1))
+        self._threads = [Thread(target=self._help, name=f"digest-{number}", daemon=True) for number in range(count)]
 
     def __enter__(self) -> Pump:
-        for worker in self._workers:
-            worker.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers:
-            worker.queue.put(None)
+        try:
+            if kind is None:
+                self._work(until=lambda: not any(each.busy or each.queue for each in self._consumers))
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
         if kind is None:
-            for worker in self._workers:
-                worker.join()
-        while not self._free.empty():  # slots and their queue hold each other
-            self._free.get()
+            for thread in self._threads:
+                thread.join()
 
     def slot(self) -> Slot:
-        """A free slot; waits for the slowest digest when the whole ring is lent."""
-        return self._free.get()
+        """A free slot; when the whole ring is lent, works for the digests until one comes back."""
+        if not self._free:
+            self._work(until=lambda: bool(self._free))
+        return self._free.pop()
 
     def send(self, slot: Slot, data: memoryview) -> None:
         """Give `data` to every digest; `slot` comes back when they are done."""
-        slot.lend(len(self._workers))
-        for worker in self._workers:
-            worker.queue.put((self._position, data, slot))
+        slot.holders = len(self._consumers)
+        with self._changed:
+            if not self._consumers:
+                self._free.append(slot)
+            for each in self._consumers:
+                each.queue.append((self._position, data, slot))
+            self._changed.notify_all()
         self._position += len(data)
 
     def hexdigests(self) -> dict[str, str]:
         """Hex digests by algorithm; valid after the context was left."""
-        return {name: worker.hash.hexdigest() for name, worker in self._digests.items()}
+        return {name: hashed.hexdigest() for name, hashed in self._hashes.items()}
+
+    def _help(self) -> None:
+        try:
+            self._work(until=lambda: False)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the caller next asks
+            with self._changed:
+                self._error = self._error or error
+                self._ended = True
+                self._changed.notify_all()
+
+    def _work(self, until: Callable[[], bool]) -> None:
+        """Take what waits, the longest queue first, until that holds or the pump has ended."""
+        done: tuple[_Consumer, Slot] | None = None
+        while True:
+            with self._changed:
+                if done is not None:
+                    self._put_back(*done)
+                while (each := None if until() or self._ended else self._furthest_behind()) is None:
+                    if self._error is not None:
+                        raise self._error
+                    if self._ended or until():
+                        return
+                    self._changed.wait()
+                each.busy = True
+                position, data, slot = each.queue.popleft()
+            each.take(position, data)
+            done = each, slot
+
+    def _furthest_behind(self) -> _Consumer | None:
+        waiting = [each for each in self._consumers if each.queue and not each.busy]
+        return max(waiting, key=lambda each: len(each.queue)) if waiting else None
+
+    def _put_back(self, each: _Consumer, slot: Slot) -> None:
+        each.busy = False
+        slot.holders -= 1
+        if not slot.holders:
+            self._free.append(slot)
+        self._changed.notify_all()
+
+
+def _updates(hashed: _Hash) -> Callable[[int, memoryview], None]:
+    return lambda position, data: hashed.update(data)
 
 
 def digest_source(
     source: Source, names: Iterable[str], progress: Progress | None = None, ranges: RangeDigests | None = None
 ) -> dict[str, str]:
     """Hex digests of every byte of `source`, by algorithm, and those of `ranges`, in one pass. Raises InputError."""
-    if source.size <= CHUNK:
+    if source.size <= SMALL:
         return _digest_small(source, names, progress, ranges)
     pump = Pump(names, ranges)
     with pump:
@@ -143,7 +180,7 @@ def digest_source(
 def _digest_small(
     source: Source, names: Iterable[str], progress: Progress | None, ranges: RangeDigests | None
 ) -> dict[str, str]:
-    """What fits one buffer needs no ring and no threads."""
+    """Few bytes need no ring and no threads."""
     data = source.read_at(0, source.size)
     sums = {}
     if ranges:
