@@ -107,6 +107,12 @@ class OutputError(ImgtoolError):
     exit_status = EXIT_OUTPUT
 
 
+class ExistsError(OutputError):
+    """The output is there already, and is not to be replaced."""
+
+    code = "exists"
+
+
 class RefusedError(ImgtoolError):
     """The catalog refuses: access, status, protection, conflict or quota."""
 
@@ -124,6 +130,7 @@ FAILURES: tuple[type[ImgtoolError], ...] = (
     ToolError,
     ToolMissingError,
     OutputError,
+    ExistsError,
     RefusedError,
 )
 

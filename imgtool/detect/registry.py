@@ -26,7 +26,8 @@ class Entry(NamedTuple):
     """One row of a registry. `rank`: of several matches the lowest is what the report calls the file.
 
     Places as "module:name": `reader` (view, limits) → Facts; `checks` its RULES over those; `disk` opens the guest's
-    disk; `tables` (source, facts, limits) → TableFacts walks all tables, `table_checks` are the RULES over those.
+    disk; `tables` (source, facts, limits) → TableFacts walks all tables, `table_checks` are the RULES over those;
+    `writer` (output, size, options) → Writer makes a file of the format, `writer_options` are its OPTIONS.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Entry(NamedTuple):
     disk: str | None = None
     tables: str | None = None
     table_checks: str | None = None
+    writer: str | None = None
+    writer_options: str | None = None
 
 
 class Windows(NamedTuple):

@@ -42,19 +42,16 @@ def content_digests(disk: Disk, names: Iterable[str], progress: Progress | None 
 
 def block_digest(disk: Disk, progress: Progress | None = None) -> str:
     """The block digest of a disk, in hex. Holes and zeros are not read."""
-    tree = _Tree()
-    for run, leaves in over_pieces(disk, _leaves):
-        if leaves is None:
-            tree.zeros(-(-run.length // BLOCK))
-        else:
-            for leaf in leaves:
-                tree.add(0, leaf)
+    tree = BlockTree()
+    for run, made in over_pieces(disk, lambda run, data: leaves(data)):
+        tree.take(run, made)
         if progress is not None:
             progress(run.length)
-    return _sha256(b"\2" + disk.size.to_bytes(8, "big") + tree.root()).hex()
+    return tree.digest(disk.size).hex()
 
 
-def _leaves(run: Run, data: bytes) -> list[bytes]:
+def leaves(data: bytes) -> list[bytes]:
+    """The leaves of a piece that begins at a multiple of `BLOCK`; the last one is filled up."""
     view = memoryview(data)
     return [_leaf(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK)]
 
@@ -79,34 +76,50 @@ def _node(children: list[bytes]) -> bytes:
     return _sha256(b"\1" + b"".join(children))
 
 
-class _Tree:
+class BlockTree:
     """The tree as it grows from the left: at each height the children that wait for their node."""
 
     def __init__(self) -> None:
         self._waiting: list[list[bytes]] = [[]]
         self._zero = [_leaf(memoryview(b""))]
+        self._blocks = 0
 
-    def add(self, height: int, digest: bytes) -> None:
+    def take(self, run: Run, made: list[bytes] | None) -> None:
+        """Append the leaves of a run, which begins at a multiple of `BLOCK`; None where it is all zeros."""
+        if made is None:
+            self._fill(-(-run.length // BLOCK))
+        else:
+            self._blocks += len(made)
+            for leaf in made:
+                self._add(0, leaf)
+
+    def digest(self, size: int) -> bytes:
+        """The digest of the disk of `size` bytes: what is not appended yet are zeros."""
+        self._fill(-(-size // BLOCK) - self._blocks)
+        return _sha256(b"\2" + size.to_bytes(8, "big") + self._root())
+
+    def _add(self, height: int, digest: bytes) -> None:
         """Append a complete subtree of `height`."""
         row = self._row(height)
         row.append(digest)
         if len(row) == FANOUT:
             node = _node(row)
             row.clear()
-            self.add(height + 1, node)
+            self._add(height + 1, node)
 
-    def zeros(self, blocks: int) -> None:
+    def _fill(self, blocks: int) -> None:
         """Append `blocks` blocks of zeros: the largest subtrees that fit, one after the other."""
-        while blocks:
+        self._blocks += blocks
+        while blocks > 0:
             height, span = 0, 1
             while blocks >= span * FANOUT and not self._row(height):
                 height, span = height + 1, span * FANOUT
             room = FANOUT - len(self._row(height))
             for _ in range(min(room, blocks // span)):
-                self.add(height, self._zero_of(height))
+                self._add(height, self._zero_of(height))
                 blocks -= span
 
-    def root(self) -> bytes:
+    def _root(self) -> bytes:
         """The root over everything appended."""
         digest: bytes | None = None
         for row in self._waiting:

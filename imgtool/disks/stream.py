@@ -28,13 +28,13 @@ class Run(NamedTuple):
     zeros: bool
 
 
-def runs(disk: Disk, start: int = 0, length: int | None = None) -> Iterator[Run]:
-    """The range as alternating runs of zeros and of bytes, which meet at multiples of `GRID`.
+def runs(disk: Disk, start: int = 0, length: int | None = None, grid: int = GRID) -> Iterator[Run]:
+    """The range as alternating runs of zeros and of bytes, which meet at multiples of `grid` bytes.
 
     What is left of a run of zeros before and after such a multiple counts as bytes, but for the range's own ends.
     """
     low, high = clip(disk.size, start, length)
-    return _joined(part for run in _joined(_by_zeros(disk, low, high)) for part in _aligned(run, low, high))
+    return _joined(part for run in _joined(_by_zeros(disk, low, high)) for part in _aligned(run, low, high, grid))
 
 
 def _by_zeros(disk: Disk, low: int, high: int) -> Iterator[Run]:
@@ -55,13 +55,13 @@ def _joined(parts: Iterable[Run]) -> Iterator[Run]:
         yield last
 
 
-def _aligned(run: Run, low: int, high: int) -> Iterator[Run]:
+def _aligned(run: Run, low: int, high: int, grid: int) -> Iterator[Run]:
     start, end = run.start, run.start + run.length
     if not run.zeros:
         yield run
         return
-    first = start if start == low else -(-start // GRID) * GRID
-    after = end if end == high else end // GRID * GRID
+    first = start if start == low else -(-start // grid) * grid
+    after = end if end == high else end // grid * grid
     if after <= first:
         yield Run(start, run.length, False)
         return
@@ -94,6 +94,7 @@ def over_pieces(
     start: int = 0,
     length: int | None = None,
     piece: int = PIECE,
+    grid: int = GRID,
     threads: int | None = None,
 ) -> Iterator[tuple[Run, T | None]]:
     """Every run of the range in order, with what `work` made of its bytes (None for zeros, which are not read).
@@ -101,7 +102,7 @@ def over_pieces(
     `work` runs in threads, several pieces at once. Raises what reading raises (DiskError, NotFollowedError …).
     """
     count = threads or threads_wanted()
-    todo = (part for run in runs(disk, start, length) for part in _cut(run, piece))
+    todo = (part for run in runs(disk, start, length, grid) for part in _cut(run, piece))
     with ThreadPoolExecutor(count, thread_name_prefix="read") as pool:
         waiting: deque[tuple[Run, Future[T] | None]] = deque()
         try:

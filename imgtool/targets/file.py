@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+from imgtool.targets.output import umask
+
 
 def write_whole(path: str, data: bytes) -> None:
     """Make `path` hold exactly `data`, replacing what was there. Raises OSError; then `path` is as it was."""
@@ -16,15 +18,8 @@ def write_whole(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def _umask() -> int:
-    """The process' mask for new files; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

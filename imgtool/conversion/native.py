@@ -1,0 +1,77 @@
+"""The native engine: the guest's bytes in order, prepared in threads, written in one; no subprocess, no second copy.
+
+The digest of the content is made of the same pieces while they are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from imgtool.detect.match import resolve
+from imgtool.detect.registry import Entry
+from imgtool.disks.digest import BLOCK, BlockTree, leaves
+from imgtool.disks.stream import GRID, PIECE, Run, over_pieces
+from imgtool.ingest.pump import Progress
+from imgtool.sources.disk import Disk
+from imgtool.targets.options import Option, Value
+from imgtool.targets.output import Output
+from imgtool.targets.writer import Stamp, Writer
+
+
+class Written(NamedTuple):
+    """What was written: bytes of the guest's disk and of the file, and the content's block digest at the target's
+    size, if it was asked for or needed."""
+
+    virtual_size: int
+    file_size: int
+    digest: str | None
+
+
+def options_of(entry: Entry) -> tuple[Option, ...]:
+    """The creation options that the native writer of a format knows."""
+    return () if entry.writer_options is None else tuple(resolve(entry.writer_options))
+
+
+def open_writer(entry: Entry, output: Output, size: int, options: Mapping[str, Value]) -> Writer[Any]:
+    """The native writer of a format, at the start of its output. Raises UsageError or UnsupportedError where a disk
+    of that size cannot be written with those options."""
+    assert entry.writer is not None
+    writer: Writer[Any] = resolve(entry.writer)(output, size, options)
+    return writer
+
+
+def write(
+    disk: Disk,
+    writer: Writer[Any],
+    time: int,
+    *,
+    digest: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Give the whole disk to the writer. `time`: seconds since 1970 for what the format dates.
+
+    Raises what reading the disk and writing the output raise.
+    """
+    tree = BlockTree() if digest or writer.stamped else None
+
+    def work(run: Run, data: bytes) -> tuple[list[bytes] | None, Any]:
+        return (leaves(data) if tree is not None else None), writer.prepare(run.start, data)
+
+    grid = max(GRID, writer.unit)
+    assert grid % BLOCK == 0
+    assert grid % writer.unit == 0
+    piece = -(-PIECE // grid) * grid
+    for run, made in over_pieces(disk, work, piece=piece, grid=grid, threads=threads):
+        if made is None:
+            writer.zeros(run.start, run.length)
+        else:
+            writer.put(run.start, made[1])
+        if tree is not None:
+            tree.take(run, None if made is None else made[0])
+        if progress is not None:
+            progress(run.length)
+    content = tree.digest(writer.size) if tree is not None else b""
+    writer.finish(Stamp(content, time))
+    return Written(writer.size, writer.output.size, content.hex() or None)

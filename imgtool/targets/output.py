@@ -1,0 +1,261 @@
+"""Outputs: what writers write to. A file beside its target without a name of its own until it is whole; a block
+device; or nothing at all, which only counts.
+
+Contract (tests/targets/test_output.py runs it against each one):
+- What was not written reads as zeros, unless `known_zeros` is False (a device).
+- `commit` makes the target appear under its name, whole and flushed; before it nothing is there, whatever happens.
+- Every failure to write is an OutputError that names the target.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+from abc import ABC, abstractmethod
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from imgtool.errors import ExistsError, OutputError
+
+_FICLONERANGE = 0x4020940D
+
+
+class Output(ABC):
+    """Bytes that can be written at any offset. `size` is the end of what was written or asked for by `truncate`."""
+
+    name: str
+    size: int = 0
+    known_zeros: bool = True
+
+    @abstractmethod
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of `data` from `offset` on. Raises OutputError."""
+
+    @abstractmethod
+    def truncate(self, size: int) -> None:
+        """Make the output `size` bytes; what is new reads as zeros. Raises OutputError."""
+
+    def reserve(self, offset: int, length: int) -> None:
+        """Take the space of a range on disk without writing it. Raises OutputError (no space left)."""
+        self.size = max(self.size, offset + length)
+
+    def clone_range(self, fd: int, source_offset: int, offset: int, length: int) -> bool:
+        """Share a range of the file `fd` where the file system can do that; False where it cannot."""
+        return False
+
+    def commit(self) -> None:
+        """Flush, and give the target its name."""
+        return
+
+    def close(self) -> None:
+        """Release what is held; what was not committed is gone. Twice is fine."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class CountingOutput(Output):
+    """Writes nothing: how large a target would be."""
+
+    def __init__(self, name: str = "nothing") -> None:
+        self.name = name
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        self.size = max(self.size, offset + len(data))
+
+    def truncate(self, size: int) -> None:
+        self.size = size
+
+
+class FileOutput(Output):
+    """A new file. Until `commit` it has no name (or a hidden one where the file system knows no nameless files).
+
+    `force`: an existing target is replaced, at the moment of the commit and not before.
+    """
+
+    def __init__(self, path: str, *, force: bool = False) -> None:
+        self.name = path
+        self._force = force
+        self._folder = os.path.dirname(path) or "."
+        self._hidden: str | None = None
+        if not force and os.path.lexists(path):
+            raise _exists(path)
+        if os.path.isdir(path):
+            raise OutputError(f"{path}: is a directory")
+        try:
+            self.fd = self._nameless()
+        except OSError as error:
+            raise _failed(path, error) from error
+
+    def _nameless(self) -> int:
+        try:
+            return os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+        base = os.path.basename(self.name)[:100]
+        fd, self._hidden = tempfile.mkstemp(prefix=f".{base}.", suffix=".part", dir=self._folder)
+        os.fchmod(fd, 0o666 & ~umask())
+        return fd
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            done = os.pwrite(self.fd, view, offset)
+            while done < len(view):
+                done += os.pwrite(self.fd, view[done:], offset + done)
+        except OSError as error:
+            raise _failed(self.name, error) from error
+        self.size = max(self.size, offset + len(view))
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self.fd, size)
+        except OSError as error:
+            raise _failed(self.name, error) from error
+        self.size = size
+
+    def reserve(self, offset: int, length: int) -> None:
+        if length <= 0:
+            return
+        try:
+            os.posix_fallocate(self.fd, offset, length)
+        except OSError as error:
+            raise _failed(self.name, error) from error
+        super().reserve(offset, length)
+
+    def clone_range(self, fd: int, source_offset: int, offset: int, length: int) -> bool:
+        request = b"".join(n.to_bytes(8, "little") for n in (fd, source_offset, length, offset))
+        try:
+            fcntl.ioctl(self.fd, _FICLONERANGE, request)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise _failed(self.name, error) from error
+            return False
+        self.size = max(self.size, offset + length)
+        return True
+
+    def commit(self) -> None:
+        try:
+            os.fsync(self.fd)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._appear(folder)
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except FileExistsError as error:
+            raise _exists(self.name) from error
+        except OSError as error:
+            raise _failed(self.name, error) from error
+
+    def _appear(self, folder: int) -> None:
+        """Take the target's name: only where it is free, or in place of what has it."""
+        base = os.path.basename(self.name)
+        if not self._force:
+            self._link(base, folder)
+            return
+        if self._hidden is None:
+            hidden = f".{base[:100]}.{token_hex(8)}.part"
+            self._link(hidden, folder)
+            self._hidden = os.path.join(self._folder, hidden)
+        os.replace(self._hidden, self.name)
+        self._hidden = None
+
+    def _link(self, base: str, folder: int) -> None:
+        if self._hidden is None:  # with a folder given, linkat(2) follows the link to the nameless file
+            os.link(f"/proc/self/fd/{self.fd}", base, dst_dir_fd=folder, follow_symlinks=True)
+            return
+        os.link(self._hidden, base, dst_dir_fd=folder)
+        os.unlink(self._hidden)
+        self._hidden = None
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if self._hidden is not None:
+            os.unlink(self._hidden)
+            self._hidden = None
+
+
+class DeviceOutput(Output):
+    """A block device, written in place: there is no other way, so the caller asks for it by name and by force."""
+
+    known_zeros = False
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+            self.capacity = os.lseek(self.fd, 0, os.SEEK_END)
+        except OSError as error:
+            raise _failed(path, error) from error
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            done = 0
+            while done < len(view):
+                done += os.pwrite(self.fd, view[done:], offset + done)
+        except OSError as error:
+            raise _failed(self.name, error) from error
+        self.size = max(self.size, offset + len(view))
+
+    def truncate(self, size: int) -> None:
+        if size > self.capacity:
+            raise OutputError(f"{self.name}: the device has {self.capacity} bytes, {size} are needed")
+        self.size = size
+
+    def commit(self) -> None:
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            raise _failed(self.name, error) from error
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def open_output(path: str, *, force: bool = False) -> FileOutput | DeviceOutput:
+    """The output that `path` means: a new file, or a block device where `force` says so. Raises OutputError."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return FileOutput(path, force=force)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path!r}: {error}") from error
+    if stat.S_ISBLK(status.st_mode):
+        if not force:
+            raise ExistsError(f"{path}: is a block device, and all that is on it would be lost; --force writes to it")
+        return DeviceOutput(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OutputError(f"{path}: is neither a regular file nor a block device")
+    return FileOutput(path, force=force)
+
+
+def umask() -> int:
+    """The process' mask for new files; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _exists(path: str) -> ExistsError:
+    return ExistsError(f"{path}: exists; --force replaces it")
+
+
+def _failed(path: str, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot write: {error.strerror or error}")
