@@ -58,6 +58,11 @@ def uuid_text(raw: bytes) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
+def guid_bytes(raw: bytes) -> bytes:
+    """The mixed-endian form of a big-endian UUID of 16 bytes, and the other way round: three groups are swapped."""
+    return raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:]
+
+
 def guid_text(raw: bytes) -> str:
     """A mixed-endian GUID of 16 bytes (first three groups little-endian) as text."""
-    return uuid_text(raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:])
+    return uuid_text(guid_bytes(raw))
