@@ -88,10 +88,10 @@ class FileOutput(Output):
         self._force = force
         self._folder = os.path.dirname(path) or "."
         self._hidden: str | None = None
-        if not force and os.path.lexists(path):
-            raise _exists(path)
         if os.path.isdir(path):
             raise OutputError(f"{path}: is a directory")
+        if not force and os.path.lexists(path):
+            raise _exists(path)
         try:
             self.fd = self._nameless()
         except OSError as error:
