@@ -9,7 +9,6 @@ Extents", "ESXi Host Sparse Extents".
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from imgtool.codecs.block import inflate_zlib
@@ -26,9 +25,6 @@ from imgtool.units import SECTOR
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-#: The head of a compressed grain: its first sector of the disk, the bytes that follow.
-_GRAIN_MARKER = struct.Struct("<QI")
 
 _ZERO_ENTRY = Entry(ZERO, NOWHERE)
 
@@ -120,20 +116,20 @@ class PackedGrains(PlainGrains):
 
     def _marked(self, block: int, host: int) -> Stored:
         """What follows the marker of a grain: it must be this grain's, and no longer than twice a grain."""
-        head = self.host.read_at(host, _GRAIN_MARKER.size)
-        if len(head) < _GRAIN_MARKER.size:
+        head = self.host.read_at(host, lay.GRAIN_MARKER.size)
+        if len(head) < lay.GRAIN_MARKER.size:
             raise GrainError(f"{self.name}: the grain at byte {host} lies past the end of the file", "outside")
-        sector, length = _GRAIN_MARKER.unpack(head)
+        sector, length = lay.GRAIN_MARKER.unpack(head)
         if sector * SECTOR != block * self.block_size:
             wanted = block * self.block_size // SECTOR
             told = f"{self.name}: the grain at byte {host} is marked as sector {sector}, not {wanted}"
             raise GrainError(told, "marker")
         if not 0 < length <= 2 * self.block_size:
             raise GrainError(f"{self.name}: the grain at byte {host} has {length} compressed bytes", "size")
-        end = host + _GRAIN_MARKER.size + length
+        end = host + lay.GRAIN_MARKER.size + length
         if end > self.host.size:
             raise GrainError(f"{self.name}: the grain at byte {host} ends past the end of the file", "outside")
-        return Stored(self.host.read_at(host + _GRAIN_MARKER.size, length), end)
+        return Stored(self.host.read_at(host + lay.GRAIN_MARKER.size, length), end)
 
 
 def hosted_disk(

@@ -7,6 +7,7 @@ References: VMware "Virtual Disk Format 5.0" (sections "Hosted Sparse Extents", 
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from construct import Bytes, GreedyBytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
@@ -28,7 +29,12 @@ FLAGS = {0: "newline-test", 1: "redundant-directory", 2: "zeroed-grains", 16: "c
 COMPRESSION = {0: "none", 1: "deflate"}
 MARKERS = {0: "end-of-stream", 1: "grain-table", 2: "grain-directory", 3: "footer"}
 MARKER_EOS = 0
+MARKER_TABLE = 1
+MARKER_DIRECTORY = 2
 MARKER_FOOTER = 3
+
+#: The head of a compressed grain: its first sector of the disk, the bytes that follow. There are many: it is plain.
+GRAIN_MARKER = struct.Struct("<QI")
 
 FLAG_NEWLINES = 1 << 0
 FLAG_REDUNDANT = 1 << 1

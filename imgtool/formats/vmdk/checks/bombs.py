@@ -68,7 +68,8 @@ def no_footer(facts: VmdkFacts, limits: Limits) -> Iterator[Finding]:
     Why it matters: the importers of ESXi and of some clouds read the image as a stream from front to back and refuse
     one without them (qemu-img writes such).
 
-    What to do: where an importer refuses it, write it with VMware's tools (`ovftool`, `vmware-vdiskmanager`).
+    What to do: where an importer refuses it, convert it: `imgtool convert IMAGE --to vmdk --option
+    subformat=streamOptimized -o NEW.vmdk` writes both.
 
     References: VMware "Virtual Disk Format 5.0", section "Stream-Optimized Compressed Sparse Extents".
     """

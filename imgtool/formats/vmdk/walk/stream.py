@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: A marker: sectors that follow (or the sector of a grain), bytes of a grain (0 for metadata), type of metadata.
 _MARKER = struct.Struct("<QII")
-GRAIN_TABLE = 1
-GRAIN_DIRECTORY = 2
 
 
 def has_marker(source: Source, place: int, length: int, kind: int) -> bool:

@@ -17,7 +17,7 @@ from imgtool.formats.vmdk.hosted import PackedGrains, PlainGrains, counting_head
 from imgtool.formats.vmdk.sesparse import sesparse_disk
 from imgtool.formats.vmdk.walk.facts import Redundant, VmdkTables, area_label, table_base
 from imgtool.formats.vmdk.walk.inflating import Inflating
-from imgtool.formats.vmdk.walk.stream import GRAIN_DIRECTORY, GRAIN_TABLE, Leftover, has_marker, leftover
+from imgtool.formats.vmdk.walk.stream import Leftover, has_marker, leftover
 from imgtool.limits import Limits
 from imgtool.model.tables import NOT_FAULTY, Faulty, Totals
 from imgtool.model.values import Problem
@@ -116,7 +116,7 @@ class _Walk:
         import numpy as np
 
         host, length = self.disk.host, self.disk.table_bytes
-        marked = np.array([has_marker(host, place, length, GRAIN_TABLE) for place in places.tolist()], np.bool_)
+        marked = np.array([has_marker(host, place, length, lay.MARKER_TABLE) for place in places.tolist()], np.bool_)
         self.unmarked = noted(self.unmarked, numbers, places, ~marked, self.limits)
         return places - marked * SECTOR
 
@@ -234,7 +234,7 @@ def _areas(state: _Walk, source: Source) -> None:
         if one is None or (name != "the grain directory" and one.directory_at == disk.directory_at):
             continue
         length = one.held * one.width
-        marked = state.stream and has_marker(source, one.directory_at, length, GRAIN_DIRECTORY)
+        marked = state.stream and has_marker(source, one.directory_at, length, lay.MARKER_DIRECTORY)
         start = one.directory_at - SECTOR * marked
         _take(state, start, ceil_div(one.directory_at + length, SECTOR) * SECTOR, name)
 
