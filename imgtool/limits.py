@@ -31,6 +31,11 @@ class Limits(NamedTuple):
     siblings: int = 256  #: files of a folder that are looked into for a parent that is named by UUID …
     sibling_names: int = 16_384  #: … and names of the folder that are read
 
+    # programs that are run
+    tool_memory: int = 4 * 1024**3  #: address space of an external program
+    tool_slack: int = 8 * 1024**3  #: bytes that it may write beyond a disk and an eighth: headers, tables, rounding
+    secret: int = 64 * 1024  #: bytes of a passphrase
+
     # tables, all of them (the deep check)
     claims: int = 4 * 1024 * 1024  #: separate runs of a file that are compared for overlaps: 64 MiB
     claims_batch: int = 1024 * 1024  #: ranges that are compared at once
