@@ -66,18 +66,29 @@ def is_zeros(data: bytes, start: int, end: int) -> bool:
 
 
 def data_runs(data: bytes, unit: int) -> list[tuple[int, int]]:
-    """The (start, end) of the runs of units in `data` that are not all zeros, joined, in order."""
+    """The (start, end) of the runs of units in `data` that are not all zeros, joined, in order; `unit` is a multiple
+    of 8."""
     found: list[tuple[int, int]] = []
     size = len(data)
-    whole = _zeros(unit)
-    begin = -1
-    for start in range(0, size, unit):
-        if data.startswith(whole, start) or (start + unit > size and is_zeros(data, start, size)):
-            if begin >= 0:
+    begin = 0
+    for start in _suspects(data, unit):
+        end = min(start + unit, size)
+        if is_zeros(data, start, end):
+            if begin < start:
                 found.append((begin, start))
-                begin = -1
-        elif begin < 0:
-            begin = start
-    if begin >= 0:
+            begin = end
+    if begin < size:
         found.append((begin, size))
     return found
+
+
+def _suspects(data: bytes, unit: int) -> list[int]:
+    """Where the units begin whose first 8 bytes are zeros, and a last one of fewer than 8: few of them in real data,
+    and found without a step of the interpreter for each."""
+    size = len(data)
+    heads = memoryview(data)[: size & ~7].cast("Q")[:: unit // 8].tolist() if size >= 8 else []
+    if 0 < size % unit < 8:
+        heads.append(0)
+    if 0 not in heads:
+        return []
+    return [number * unit for number, head in enumerate(heads) if not head]
