@@ -14,6 +14,7 @@ from imgtool.limits import Limits
 
 
 def place(fd: int) -> str:
+    """The name of an open file to a program that was handed it."""
     return f"/proc/self/fd/{fd}"
 
 
@@ -34,6 +35,7 @@ def image(fd: int, form: str, *, encrypted: bool = False) -> str:
 
 
 def secret_object(fd: int | None) -> list[str]:
+    """The arguments that hand over a passphrase, if there is one."""
     return [] if fd is None else ["--object", f"secret,id={SECRET},file={place(fd)}"]
 
 
