@@ -10,6 +10,7 @@ from abc import abstractmethod
 from array import array
 from typing import Literal, NamedTuple
 
+from imgtool.targets.ids import UNIT, ContentMark, unit_marks
 from imgtool.targets.output import Output
 from imgtool.targets.writer import Writer, data_runs
 
@@ -19,29 +20,55 @@ _WINDOW = 256 * 1024  #: entries of a table that are held
 
 
 class Piece(NamedTuple):
-    """A piece, and the (start, end) of what is written of it."""
+    """A piece, the (start, end) of what is written of it, and what it adds to the content's mark."""
 
     data: bytes
     runs: list[tuple[int, int]]
+    marks: bytes
 
 
-class FlatWriter(Writer[Piece]):
-    """The guest's bytes one after the other, from `first` on in the file."""
+class PlainWriter(Writer[Piece]):
+    """The guest's bytes as they are, but for pages of zeros. What is made of ids is made of `mark`."""
 
-    unit = 64 * 1024
+    unit = UNIT
 
-    def __init__(self, output: Output, size: int, first: int) -> None:
+    def __init__(self, output: Output, size: int) -> None:
         self.output = output
         self.size = size
+        self._mark = ContentMark()
+
+    @property
+    def mark(self) -> bytes:
+        """The mark of the content, once all of it was given."""
+        return self._mark.digest(self.size)
+
+    def prepare(self, start: int, data: bytes) -> Piece:
+        return Piece(data, data_runs(data, _STEP), unit_marks(start, data))
+
+    def put(self, start: int, made: Piece) -> None:
+        self._mark.take(made.marks)
+        view = memoryview(made.data)
+        for low, high in made.runs:
+            self.write(start + low, view[low:high])
+
+    @abstractmethod
+    def write(self, start: int, data: memoryview) -> None:
+        """Write the guest's bytes from `start` on to where they belong."""
+
+
+class FlatWriter(PlainWriter):
+    """The guest's bytes one after the other, from `first` on in the file."""
+
+    def __init__(self, output: Output, size: int, first: int) -> None:
+        super().__init__(output, size)
         self._first = first
 
     def prepare(self, start: int, data: bytes) -> Piece:
-        return Piece(data, data_runs(data, _STEP) if self.output.known_zeros else [(0, len(data))])
+        made = super().prepare(start, data)
+        return made if self.output.known_zeros else made._replace(runs=[(0, len(data))])
 
-    def put(self, start: int, made: Piece) -> None:
-        view = memoryview(made.data)
-        for low, high in made.runs:
-            self.output.write_at(self._first + start + low, view[low:high])
+    def write(self, start: int, data: memoryview) -> None:
+        self.output.write_at(self._first + start, data)
 
     def zeros(self, start: int, length: int) -> None:
         if not self.output.known_zeros:
@@ -91,17 +118,14 @@ class BlockTable:
         self._held = self._empty[: self._count - self._start]
 
 
-class BlockWriter(Writer[Piece]):
+class BlockWriter(PlainWriter):
     """Blocks of `block_size` bytes, each with `lead` bytes of the format's own before it, from `first` on."""
-
-    unit = 64 * 1024
 
     def __init__(
         self, output: Output, size: int, block_size: int, table: BlockTable, *, first: int, lead: int = 0
     ) -> None:
         assert block_size % self.unit == 0
-        self.output = output
-        self.size = size
+        super().__init__(output, size)
         self.block_size = block_size
         self.table = table
         self.allocated = 0
@@ -120,20 +144,15 @@ class BlockWriter(Writer[Piece]):
         """Write what stands before the bytes of the block that is the file's `number`th, from 0, and begins at `at`.
         The block's entry in the table is returned."""
 
-    def prepare(self, start: int, data: bytes) -> Piece:
-        return Piece(data, data_runs(data, _STEP))
-
-    def put(self, start: int, made: Piece) -> None:
-        view = memoryview(made.data)
-        for run, high in made.runs:
-            low = run
-            while low < high:
-                block, inside = divmod(start + low, self.block_size)
-                upto = min(high, low + self.block_size - inside)
-                if block != self._block:
-                    self._add(block)
-                self.output.write_at(self._host + inside, view[low:upto])
-                low = upto
+    def write(self, start: int, data: memoryview) -> None:
+        low = 0
+        while low < len(data):
+            block, inside = divmod(start + low, self.block_size)
+            high = min(len(data), low + self.block_size - inside)
+            if block != self._block:
+                self._add(block)
+            self.output.write_at(self._host + inside, data[low:high])
+            low = high
 
     def _add(self, block: int) -> None:
         """Give the next place in the file to a block."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import uuid
@@ -16,7 +15,7 @@ from imgtool.disks.open import open_disk
 from imgtool.errors import OutputError, UnsupportedError, UsageError
 from imgtool.targets.output import CountingOutput, FileOutput, open_output
 from tests.kit import report_of
-from tests.targets.kit import TIME, MemoryOutput, loop_device, writer_of, written
+from tests.targets.kit import TIME, MemoryOutput, loop_device, mark, writer_of, written
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -28,11 +27,8 @@ DATA = b"a" * 512 + bytes(3 * MIB) + b"b" * 512  #: in blocks 0 and 3
 
 
 def identity(data: bytes, what: str) -> bytes:
-    """An id of a disk of up to 16 MiB by the rule, in the format's mixed order."""
-    blocks = [data[at : at + 65_536].ljust(65_536, b"\0") for at in range(0, len(data), 65_536)]
-    root = hashlib.sha256(b"\1" + b"".join(hashlib.sha256(b"\0" + block).digest() for block in blocks)).digest()
-    digest = hashlib.sha256(b"\2" + struct.pack(">Q", len(data)) + root)
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"urn:imgtool:vdi.{what}:{digest.hexdigest()}").bytes_le
+    """An id of a disk by the rule: RFC 4122 version 5 of a URN with the content's mark in it, in mixed order."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"urn:imgtool:vdi.{what}:{mark(data)}").bytes_le
 
 
 def test_the_header_field_by_field() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import uuid
@@ -17,7 +16,7 @@ from imgtool.errors import OutputError, UnsupportedError, UsageError
 from imgtool.formats.vhd.writer import chs
 from imgtool.targets.output import CountingOutput, FileOutput
 from tests.kit import report_of
-from tests.targets.kit import TIME, MemoryOutput, flat, writer_of, written
+from tests.targets.kit import TIME, MemoryOutput, flat, mark, writer_of, written
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -33,12 +32,8 @@ def checksum(data: bytes, at: int) -> int:
 
 
 def unique_id(data: bytes) -> bytes:
-    """The id of a disk of up to 16 MiB by the rule: RFC 4122 version 5 of a URN with the block digest in it."""
-    blocks = [data[at : at + 65_536].ljust(65_536, b"\0") for at in range(0, len(data), 65_536)]
-    leaves = [hashlib.sha256(b"\0" + block).digest() for block in blocks]
-    root = hashlib.sha256(b"\1" + b"".join(leaves)).digest() if len(leaves) > 1 else leaves[0]
-    digest = hashlib.sha256(b"\2" + struct.pack(">Q", len(data)) + root)
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"urn:imgtool:vhd.unique_id:{digest.hexdigest()}").bytes
+    """The id of a disk by the rule: RFC 4122 version 5 of a URN with the content's mark in it."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"urn:imgtool:vhd.unique_id:{mark(data)}").bytes
 
 
 def test_a_footer_field_by_field() -> None:

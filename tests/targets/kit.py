@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +76,28 @@ def converted(source: Path, path: Path, form: str, **options: str) -> Path:
         output.commit()
         assert path.stat().st_size == output.size
     return path
+
+
+def mark(data: bytes) -> str:
+    """The mark of a content in hex, by the rule of imgtool/targets/ids.py and a CRC-32C of the test's own."""
+    hashed = hashlib.sha256()
+    for number, low in enumerate(range(0, len(data), 65_536)):
+        unit = data[low : low + 65_536].ljust(65_536, b"\0")
+        if any(unit):
+            hashed.update(struct.pack(">QI", number, _crc32c(unit)))
+    hashed.update(struct.pack(">Q", len(data)))
+    return hashed.hexdigest()
+
+
+def _crc32c(data: bytes) -> int:
+    """CRC-32C (Castagnoli), a byte at a time."""
+    table = list(range(256))
+    for _ in range(8):
+        table = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in table]
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
 
 
 def as_root(*command: str) -> list[str]:

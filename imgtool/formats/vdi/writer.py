@@ -67,8 +67,6 @@ def open_writer(output: Output, size: int, options: Mapping[str, Value]) -> Dyna
 class DynamicWriter(BlockWriter):
     """A dynamic image: the header, the block map, and the blocks that are not all zeros."""
 
-    stamped = True
-
     def __init__(self, output: Output, size: int, block_size: int) -> None:
         table = block_map(output, size, block_size)
         super().__init__(output, size, block_size, table, first=_data_offset(table))
@@ -78,14 +76,12 @@ class DynamicWriter(BlockWriter):
 
     def finish(self, stamp: Stamp) -> None:
         self.table.finish()
-        self.output.write_at(0, header(self.size, self.block_size, self.table, lay.NORMAL, self.allocated, stamp))
+        self.output.write_at(0, header(self.size, self.block_size, self.table, lay.NORMAL, self.allocated, self.mark))
         self.output.truncate(self.end)
 
 
 class StaticWriter(FlatWriter):
     """A static image: all blocks have their place, in order; what is all zeros is a hole there."""
-
-    stamped = True
 
     def __init__(self, output: Output, size: int, block_size: int) -> None:
         self._block_size = block_size
@@ -96,7 +92,7 @@ class StaticWriter(FlatWriter):
 
     def finish(self, stamp: Stamp) -> None:
         self._table.in_order()
-        self.output.write_at(0, header(self.size, self._block_size, self._table, lay.FIXED, self._blocks, stamp))
+        self.output.write_at(0, header(self.size, self._block_size, self._table, lay.FIXED, self._blocks, self.mark))
 
 
 def block_map(output: Output, size: int, block_size: int) -> BlockTable:
@@ -108,7 +104,7 @@ def _data_offset(table: BlockTable) -> int:
     return ceil_div(table.offset + table.length, _DATA_ALIGN) * _DATA_ALIGN
 
 
-def header(size: int, block_size: int, table: BlockTable, image_type: int, allocated: int, stamp: Stamp) -> bytes:
+def header(size: int, block_size: int, table: BlockTable, image_type: int, allocated: int, mark: bytes) -> bytes:
     """Pre-header, header and logical geometry."""
     before = lay.PreHeader(CREATOR.ljust(64, b"\0"), SIGNATURE, lay.VERSION_1_1)
     cylinders = min(size // (_HEADS * _SECTORS * SECTOR), _MOST_CYLINDERS)
@@ -130,8 +126,8 @@ def header(size: int, block_size: int, table: BlockTable, image_type: int, alloc
         cbBlockExtra=0,
         cBlocks=table.length // 4,
         cBlocksAllocated=allocated,
-        uuidCreate=guid_bytes(content_uuid(stamp, "vdi.uuidCreate")),
-        uuidModify=guid_bytes(content_uuid(stamp, "vdi.uuidModify")),
+        uuidCreate=guid_bytes(content_uuid(mark, "vdi.uuidCreate")),
+        uuidModify=guid_bytes(content_uuid(mark, "vdi.uuidModify")),
         uuidLinkage=lay.NULL_UUID,
         uuidParentModify=lay.NULL_UUID,
     )

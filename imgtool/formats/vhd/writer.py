@@ -72,20 +72,16 @@ def open_writer(output: Output, size: int, options: Mapping[str, Value]) -> Dyna
 class FixedWriter(FlatWriter):
     """A fixed disk: the guest's bytes, then the footer."""
 
-    stamped = True
-
     def __init__(self, output: Output, size: int) -> None:
         super().__init__(output, size, first=0)
         output.truncate(size + lay.FOOTER_SIZE)
 
     def finish(self, stamp: Stamp) -> None:
-        self.output.write_at(self.size, footer(self.size, lay.DISK_FIXED, lay.NO_OFFSET, stamp))
+        self.output.write_at(self.size, footer(self.size, lay.DISK_FIXED, lay.NO_OFFSET, stamp.time, self.mark))
 
 
 class DynamicWriter(BlockWriter):
     """A dynamic disk: the footer's copy, the header, the block allocation table, blocks, the footer."""
-
-    stamped = True
 
     def __init__(self, output: Output, size: int, block_size: int) -> None:
         self._entries = ceil_div(size, block_size)
@@ -102,21 +98,21 @@ class DynamicWriter(BlockWriter):
 
     def finish(self, stamp: Stamp) -> None:
         self.table.finish()
-        ends = footer(self.size, lay.DISK_DYNAMIC, _HEADER_AT, stamp)
+        ends = footer(self.size, lay.DISK_DYNAMIC, _HEADER_AT, stamp.time, self.mark)
         self.output.write_at(0, ends)
         self.output.write_at(_HEADER_AT, dynamic_header(_TABLE_AT, self._entries, self.block_size))
         self.output.write_at(self.end, ends)
 
 
-def footer(size: int, disk_type: int, data_offset: int, stamp: Stamp) -> bytes:
-    """The hard disk footer of a disk of `size` bytes."""
+def footer(size: int, disk_type: int, data_offset: int, time: int, mark: bytes) -> bytes:
+    """The hard disk footer of a disk of `size` bytes, made at `time` (seconds since 1970), with content of `mark`."""
     geometry = chs(size // SECTOR)
     record = lay.Footer(
         cookie=lay.COOKIE,
         features=_RESERVED_FEATURE,
         file_format_version=lay.VERSION,
         data_offset=data_offset,
-        time_stamp=min(max(0, stamp.time - lay.EPOCH), 0xFFFFFFFF),
+        time_stamp=min(max(0, time - lay.EPOCH), 0xFFFFFFFF),
         creator_application=CREATOR,
         creator_version=CREATOR_VERSION,
         creator_host_os=CREATOR_HOST_OS,
@@ -127,7 +123,7 @@ def footer(size: int, disk_type: int, data_offset: int, stamp: Stamp) -> bytes:
         sectors=geometry.sectors,
         disk_type=disk_type,
         checksum=0,
-        unique_id=content_uuid(stamp, "vhd.unique_id"),
+        unique_id=content_uuid(mark, "vhd.unique_id"),
         saved_state=0,
         reserved=bytes(lay.FOOTER_SIZE - 85),
     )
