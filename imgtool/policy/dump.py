@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from imgtool.policy.load import ANY, NOTHING, SECTIONS
+from imgtool.policy.load import NOTHING, SECTIONS
 from imgtool.policy.policy import Policy
+from imgtool.policy.values import ANY
 
 
 def to_toml(policy: Policy) -> str:

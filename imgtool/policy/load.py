@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imgtool.errors import UsageError
-from imgtool.policy import names
+from imgtool.policy import names, values
 from imgtool.policy.builtin import builtin
 from imgtool.policy.facts import check_condition
 from imgtool.policy.policy import FAILED, LEVELS, REFERENCE_KINDS, THRESHOLDS, Policy
-from imgtool.units import parse_size
-
-#: What stands for "everything is allowed" where a list or a number could.
-ANY = "any"
 
 #: The base that changes nothing: what `Policy` itself begins with.
 NOTHING = "none"
-
-Reader = Callable[[object], object]
 
 
 def load_policy(text: str, place: str) -> Policy:
@@ -41,7 +35,7 @@ def load_policy(text: str, place: str) -> Policy:
         elif key in _TOP:
             _take(key, key, value, _TOP[key], changes, faults)
         elif key != "base":
-            faults.append(_unknown(key, (*_TOP, "base", *SECTIONS)))
+            faults.append(values.unknown_key(key, (*_TOP, "base", *SECTIONS)))
     base = _base(told.get("base", "default"), faults)
     changes.setdefault("name", _stem(place))
     if "severities" in changes:
@@ -55,7 +49,7 @@ def load_policy(text: str, place: str) -> Policy:
 
 def _base(name: object, faults: list[str]) -> Policy:
     try:
-        return Policy("none") if name == NOTHING else builtin(_text(name))
+        return Policy("none") if name == NOTHING else builtin(values.text(name))
     except UsageError as error:
         faults.append(f"base: {error}")
         return builtin("default")
@@ -67,7 +61,7 @@ def _stem(place: str) -> str:
 
 def _section(section: str, told: object, changes: dict[str, Any], faults: list[str]) -> None:
     if not isinstance(told, dict):
-        faults.append(f"{section}: a table is needed, not {_kind(told)}")
+        faults.append(f"{section}: a table is needed, not {values.kind(told)}")
         return
     if section == "severities":
         _take("severities", "severities", told, _severities, changes, faults)
@@ -78,95 +72,26 @@ def _section(section: str, told: object, changes: dict[str, Any], faults: list[s
             field, reader = keys[key]
             _take(f"{section}.{key}", field, value, reader, changes, faults)
         else:
-            faults.append(_unknown(f"{section}.{key}", tuple(f"{section}.{known}" for known in keys)))
+            faults.append(values.unknown_key(f"{section}.{key}", tuple(f"{section}.{known}" for known in keys)))
 
 
-def _take(where: str, field: str, value: object, reader: Reader, changes: dict[str, Any], faults: list[str]) -> None:
+def _take(
+    where: str, field: str, value: object, reader: values.Reader, changes: dict[str, Any], faults: list[str]
+) -> None:
     try:
         changes[field] = reader(value)
     except UsageError as error:
         faults.append(f"{where}: {error}")
 
 
-def _unknown(key: str, known: tuple[str, ...]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(key, known, 1)
-    return f"unknown key {key!r}" + (f" (did you mean {close[0]!r}?)" if close else f" (one of {', '.join(known)})")
-
-
-def _kind(value: object) -> str:
-    kinds = {
-        str: "text",
-        bool: "true or false",
-        int: "a number",
-        float: "a fraction",
-        list: "a list",
-        dict: "a table",
-    }
-    return kinds.get(type(value), type(value).__name__)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"text is needed, not {_kind(value)}")
-    return value
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"true or false is needed, not {_kind(value)}")
-    return value
-
-
-def _number(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"a whole number from 0 is needed, not {value if isinstance(value, int) else _kind(value)}")
-    return value
-
-
 def _depth(value: object) -> int:
-    if not 1 <= _number(value) <= 16:
+    if not 1 <= values.number(value) <= 16:
         raise UsageError("from 1 to 16")
-    return _number(value)
+    return values.number(value)
 
 
 def _ratio(value: object) -> int | None:
-    return None if value == ANY else _number(value)
-
-
-def _bytes(value: object) -> int | None:
-    """A ceiling in bytes: a number, a size as people type it, or "any"."""
-    if value == ANY:
-        return None
-    return parse_size(value) if isinstance(value, str) else _number(value)
-
-
-def _one_of(known: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if _text(value) not in known:
-            raise UsageError(f"one of {', '.join(known)} is needed, not {value!r}")
-        return str(value)
-
-    return read
-
-
-def _list(reader: Callable[[str], str | None]) -> Callable[[object], tuple[str, ...]]:
-    """A list of texts, each given to `reader`, which may put another name for it."""
-
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise UsageError(f"a list is needed, not {_kind(value)}")
-        return tuple(dict.fromkeys(reader(_text(item)) or item for item in value))
-
-    return read
-
-
-def _list_or_any(reader: Callable[[str], str | None]) -> Callable[[object], tuple[str, ...] | None]:
-    def read(value: object) -> tuple[str, ...] | None:
-        return None if value == ANY else _list(reader)(value)
-
-    return read
+    return None if value == values.ANY else values.number(value)
 
 
 def _same(name: str) -> str:
@@ -190,7 +115,7 @@ def known_selector(selector: str) -> None:
 
 def _severities(value: object) -> tuple[tuple[str, str], ...]:
     assert isinstance(value, Mapping)
-    level = _one_of(LEVELS)
+    level = values.one_of(LEVELS)
     pairs = []
     for selector, told in value.items():
         known_selector(selector)
@@ -203,32 +128,32 @@ def _severities(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-_TOP: dict[str, Reader] = {"name": _text, "title": _text, "fail_on": _one_of(THRESHOLDS)}
+_TOP: dict[str, values.Reader] = {"name": values.text, "title": values.text, "fail_on": values.one_of(THRESHOLDS)}
 
 #: Section → key → the field of Policy that it sets, and what reads it.
-SECTIONS: dict[str, dict[str, tuple[str, Reader]]] = {
+SECTIONS: dict[str, dict[str, tuple[str, values.Reader]]] = {
     "formats": {
-        "disk": ("disk_formats", _list_or_any(names.disk_format)),
-        "container": ("container_formats", _list_or_any(names.container_format)),
-        "inspected": ("inspected", _list_or_any(names.container_format)),
+        "disk": ("disk_formats", values.list_or_any(names.disk_format)),
+        "container": ("container_formats", values.list_or_any(names.container_format)),
+        "inspected": ("inspected", values.list_or_any(names.container_format)),
     },
     "content": {
-        "encrypted": ("encrypted", _switch),
-        "incomplete": ("incomplete", _switch),
-        "refuse": ("refuse", _list(check_condition)),
-        "vmdk_create_types": ("create_types", _list_or_any(_same)),
-        "creators": ("creators", _list_or_any(_same)),
+        "encrypted": ("encrypted", values.switch),
+        "incomplete": ("incomplete", values.switch),
+        "refuse": ("refuse", values.list_of(check_condition)),
+        "vmdk_create_types": ("create_types", values.list_or_any(_same)),
+        "creators": ("creators", values.list_or_any(_same)),
     },
     "references": {
-        "allow": ("allow_references", _list(_one_of(REFERENCE_KINDS))),
-        "follow": ("follow_references", _list(_one_of(REFERENCE_KINDS))),
+        "allow": ("allow_references", values.list_of(values.one_of(REFERENCE_KINDS))),
+        "follow": ("follow_references", values.list_of(values.one_of(REFERENCE_KINDS))),
     },
     "ceilings": {
-        "virtual_size": ("virtual_size", _bytes),
-        "file_size": ("file_size", _bytes),
+        "virtual_size": ("virtual_size", values.size_or_any),
+        "file_size": ("file_size", values.size_or_any),
         "expansion_ratio": ("expansion_ratio", _ratio),
         "depth": ("depth", _depth),
     },
-    "checksums": {"required": ("require_checksums", _list(_algorithm))},
+    "checksums": {"required": ("require_checksums", values.list_of(_algorithm))},
     "severities": {},
 }
