@@ -17,7 +17,7 @@ LINE = 300
 _NOT_WRITTEN = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Read-only file system|error while writing", re.I
 )
-_NOT_READ = re.compile(r"error while reading (?:at|block status)|Could not open 'driver=", re.I)
+_NOT_READ = re.compile(r"error while reading (?:at|block status)", re.I)
 _NOISE = re.compile(r"^qemu-img: warning: ")
 
 
@@ -54,7 +54,8 @@ def failure(
     text = ended.stderr.decode("utf-8", "replace")
     if _NOT_WRITTEN.search(text):
         return OutputError(f"{target}: cannot write: qemu-img: {said}")
-    if _NOT_READ.search(text):
+    opened = [given for given, name in names.items() if name == source]
+    if _NOT_READ.search(text) or any(f"Could not open '{given}'" in text for given in opened):
         return InputError(f"{source}: cannot read: qemu-img: {said}")
     return ToolError(f"qemu-img: {said or 'it said nothing'} (exit status {ended.status})")
 

@@ -26,17 +26,24 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from imgtool.conversion.qemu_failures import Ended, failure
-from imgtool.conversion.qemu_given import handed, image, memory_file, place, secret_object, secret_of, trim
-from imgtool.conversion.qemu_options import ON_DEVICES, TARGETS, check, encrypts, named, options_of, spelled
+from imgtool.conversion.qemu_given import handed, image, place, secret_object, secret_of, trim
+from imgtool.conversion.qemu_options import (
+    ON_DEVICES,
+    TARGETS,
+    check,
+    encrypts,
+    named,
+    options_of,
+    spelled,
+)
 from imgtool.conversion.qemu_packages import how_to_install
 from imgtool.conversion.qemu_progress import Meter
 from imgtool.errors import InputError, ToolError, ToolMissingError, UnsupportedError
 from imgtool.ingest.pump import Progress
 from imgtool.limits import DEFAULT, Limits
 from imgtool.targets.options import Value
-from imgtool.units import SECTOR, ceil_div
 
-__all__ = ["TARGETS", "Tool", "check", "convert", "encrypts", "equal", "find", "measure", "options_of"]
+__all__ = ["TARGETS", "Tool", "check", "convert", "encrypts", "equal", "find", "options_of"]
 
 #: The oldest version with all that is used here (target options of 5.1 and 5.2).
 OLDEST = (5, 2, 0)
@@ -199,45 +206,6 @@ def equal(
     return not differs
 
 
-def measure(
-    target_format: str,
-    options: Mapping[str, Value],
-    *,
-    size: int,
-    limits: Limits = DEFAULT,
-    tool: Tool | None = None,
-) -> tuple[int, int] | None:
-    """Bytes of a target's file for an empty disk of `size` bytes, and for a full one; None where qemu-img knows not.
-
-    Raises UsageError for options that do not go together, ToolError.
-    """
-    target_format = named(target_format)
-    encrypted = encrypts(target_format, options)
-    check(target_format, options, secret=encrypted)
-    if target_format == "raw":
-        return size, size
-    if target_format not in ("qcow2", "luks"):
-        return None
-    # How long a key takes to derive changes no size, only how long this takes.
-    quick = {name: 10 if name.endswith("iter-time") else value for name, value in options.items()}
-    chosen = spelled(target_format, quick)
-    with contextlib.ExitStack() as stack:
-        secret = stack.enter_context(memory_file(b"measure")) if encrypted else None
-        arguments = ["measure", "--output=json", *secret_object(secret), "-O", TARGETS[target_format]]
-        arguments += [*(["-o", chosen] if chosen else []), "--size", str(ceil_div(size, SECTOR) * SECTOR)]
-        fds = () if secret is None else (secret,)
-        ended = _run_again(tool or find(limits), arguments, fds, Bounds(limits.tool_memory, 0), None)
-    if ended.status != 0:
-        raise failure(ended, {}, "the source", "the target")
-    import json
-
-    try:
-        told = json.loads(ended.stdout)
-        return int(told["required"]), int(told["fully-allocated"])
-    except (ValueError, KeyError, TypeError):
-        raise ToolError("qemu-img measure: its answer is not understood") from None
-
-
 # --- running it ---------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +258,9 @@ def _environment() -> dict[str, str]:
 def _bind(pid: int, leash: int, bounds: Bounds) -> None:
     """Bound what it takes, and have its group killed when the other end of the leash closes, which we hold."""
     with contextlib.suppress(ProcessLookupError):
+        fcntl.fcntl(leash, fcntl.F_SETOWN, -pid)
+        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(leash, fcntl.F_SETFL, os.O_ASYNC)
         for what, wanted in (
             (resource.RLIMIT_AS, bounds.memory),
             (resource.RLIMIT_FSIZE, bounds.file_size),
@@ -298,9 +269,6 @@ def _bind(pid: int, leash: int, bounds: Bounds) -> None:
             hard = resource.prlimit(pid, what)[1]
             most = min(wanted, _MOST if hard == resource.RLIM_INFINITY else hard)
             resource.prlimit(pid, what, (most, most))
-        fcntl.fcntl(leash, fcntl.F_SETOWN, -pid)
-        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(leash, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def _listen(process: subprocess.Popen[bytes], meter: Meter | None) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from imgtool.errors import UnsupportedError, UsageError
 from imgtool.targets.options import Option, Value
-from imgtool.units import GIB, KIB, MIB, is_power_of_two
+from imgtool.units import GIB, KIB, MIB, ceil_div, is_power_of_two
 
 #: What is written, and what QEMU calls it.
 TARGETS: Mapping[str, str] = {
@@ -139,6 +139,17 @@ def options_of(target: str) -> tuple[Option, ...]:
 def named(form: str) -> str:
     """Our name for a format, also where QEMU's is given."""
     return next((name for name, driver in TARGETS.items() if form == driver), form)
+
+
+def luks_header(options: Mapping[str, Value]) -> int:
+    """Bytes before the payload of a luks: the header and eight key slots of 4000 stripes of a key, in steps of 4 KiB.
+
+    XTS has two keys. Reference: LUKS On-Disk Format Specification 1.2.3, sections 2.3 and 6.
+    """
+    key = int(str(options["cipher-alg"]).rpartition("-")[2]) // 8
+    if options["cipher-mode"] == "xts":
+        key *= 2
+    return 4 * KIB + 8 * ceil_div(key * 4000, 4 * KIB) * 4 * KIB
 
 
 def encrypts(target: str, options: Mapping[str, Value]) -> bool:
