@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from imgtool.version import __version__
 
 if TYPE_CHECKING:
+    from imgtool.conversion.api import convert, measure
     from imgtool.disks.compare import compare
     from imgtool.disks.open import open_disk
     from imgtool.errors import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from imgtool.inspection.validate import validate
     from imgtool.limits import Limits
     from imgtool.model.comparison import Comparison
+    from imgtool.model.conversion import Conversion, Measure
     from imgtool.model.report import Report
     from imgtool.model.verdict import Claims, Verdict
     from imgtool.policy.policy import Policy
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Claims": "imgtool.model.verdict",
     "Comparison": "imgtool.model.comparison",
+    "Conversion": "imgtool.model.conversion",
     "Disk": "imgtool.sources.disk",
     "DiskError": "imgtool.sources.disk",
     "EncryptedError": "imgtool.sources.disk",
@@ -50,6 +53,7 @@ _PLACES = {
     "ImgtoolError": "imgtool.errors",
     "InputError": "imgtool.errors",
     "Limits": "imgtool.limits",
+    "Measure": "imgtool.model.conversion",
     "NotFollowedError": "imgtool.sources.disk",
     "NotFoundError": "imgtool.errors",
     "NotRegularError": "imgtool.errors",
@@ -60,7 +64,9 @@ _PLACES = {
     "Verdict": "imgtool.model.verdict",
     "checksum": "imgtool.inspection.api",
     "compare": "imgtool.disks.compare",
+    "convert": "imgtool.conversion.api",
     "inspect": "imgtool.inspection.api",
+    "measure": "imgtool.conversion.api",
     "open_disk": "imgtool.disks.open",
     "validate": "imgtool.inspection.validate",
 }
@@ -68,6 +74,7 @@ _PLACES = {
 __all__ = [
     "Claims",
     "Comparison",
+    "Conversion",
     "Disk",
     "DiskError",
     "EncryptedError",
@@ -75,6 +82,7 @@ __all__ = [
     "ImgtoolError",
     "InputError",
     "Limits",
+    "Measure",
     "NotFollowedError",
     "NotFoundError",
     "NotRegularError",
@@ -86,7 +94,9 @@ __all__ = [
     "__version__",
     "checksum",
     "compare",
+    "convert",
     "inspect",
+    "measure",
     "open_disk",
     "validate",
 ]

@@ -56,10 +56,14 @@ class ImgtoolError(Exception):
 
 
 class UsageError(ImgtoolError):
-    """The call or the configuration is wrong."""
+    """The call or the configuration is wrong: one fault or more, each told in a line of its own."""
 
     code = "usage"
     exit_status = EXIT_USAGE
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 class InputError(ImgtoolError):
@@ -113,6 +117,23 @@ class ExistsError(OutputError):
     code = "exists"
 
 
+class RejectedError(ImgtoolError):
+    """An image is not let through: `findings` are what stands against it (imgtool.findings.core.Finding)."""
+
+    code = "rejected"
+    exit_status = EXIT_NO
+
+    def __init__(self, message: str, findings: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class ContentError(OutputError):
+    """What was written does not read back as what was to be written; it was thrown away."""
+
+    code = "content-differs"
+
+
 class RefusedError(ImgtoolError):
     """The catalog refuses: access, status, protection, conflict or quota."""
 
@@ -131,6 +152,8 @@ FAILURES: tuple[type[ImgtoolError], ...] = (
     ToolMissingError,
     OutputError,
     ExistsError,
+    ContentError,
+    RejectedError,
     RefusedError,
 )
 

@@ -75,16 +75,17 @@ def leave(status: int) -> NoReturn:
 
 
 def say_error(error: Exception, *, as_json: bool, path: str | None = None) -> None:
-    """One line on stderr: text, or an object of type "error" under --json."""
+    """A line on stderr for each fault; under --json one object of type "error"."""
     code = getattr(error, "code", "bug")
     status = getattr(error, "exit_status", EXIT_BUG)
+    faults = [terminal(fault) for fault in getattr(error, "faults", ()) or (str(error),)]
     if as_json:
         import json
 
-        told = {"type": "error", "code": code, "message": terminal(str(error)), "exit": status}
+        told = {"type": "error", "code": code, "message": "; ".join(faults), "exit": status}
         line = json.dumps(told if path is None else {**told, "path": terminal(path)})
     else:
-        line = f"imgtool: {terminal(str(error))}"
+        line = "\n".join(f"imgtool: {fault}" for fault in faults)
     print(line, file=sys.stderr)
 
 

@@ -24,8 +24,11 @@ VERBS = (
     "read",
     "check",
     "validate",
+    "convert",
+    "measure",
     "rule",
     "policy",
+    "config",
     "formats",
     "schema",
     "doctor",
@@ -65,7 +68,7 @@ def _group(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """Inspect disk images that nobody vouches for: what they are, how large, what is inside, what is wrong."""
+    """Inspect, validate and convert disk images that nobody vouches for."""
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -16,7 +16,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command("schema", epilog=epilog("imgtool schema report", "imgtool schema verdict"))
 @verb
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="report, compare or verdict")] = "report",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="report, compare, verdict, conversion or measure")
+    ] = "report",
 ) -> None:
     """Print the JSON Schema of a kind of output."""
     import json

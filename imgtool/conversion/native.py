@@ -20,12 +20,12 @@ from imgtool.targets.writer import Stamp, Writer
 
 
 class Written(NamedTuple):
-    """What was written: bytes of the guest's disk and of the file, and the content's block digest at the target's
-    size, if it was asked for or needed."""
+    """What was written: bytes of the guest's disk and of the file, and the tree over the content, if it was asked
+    for or needed."""
 
     virtual_size: int
     file_size: int
-    digest: str | None
+    tree: BlockTree | None
 
 
 def options_of(entry: Entry) -> tuple[Option, ...]:
@@ -74,4 +74,4 @@ def write(
             progress(run.length)
     content = tree.digest(writer.size) if tree is not None else b""
     writer.finish(Stamp(content, time))
-    return Written(writer.size, writer.output.size, content.hex() or None)
+    return Written(writer.size, writer.output.size, tree)

@@ -42,12 +42,17 @@ def content_digests(disk: Disk, names: Iterable[str], progress: Progress | None 
 
 def block_digest(disk: Disk, progress: Progress | None = None) -> str:
     """The block digest of a disk, in hex. Holes and zeros are not read."""
+    return content_tree(disk, progress).digest(disk.size).hex()
+
+
+def content_tree(disk: Disk, progress: Progress | None = None, threads: int | None = None) -> BlockTree:
+    """The tree over a disk: `digest(size)` of it is the block digest, also of a size that zeros fill up."""
     tree = BlockTree()
-    for run, made in over_pieces(disk, lambda run, data: leaves(data)):
+    for run, made in over_pieces(disk, lambda run, data: leaves(data), threads=threads):
         tree.take(run, made)
         if progress is not None:
             progress(run.length)
-    return tree.digest(disk.size).hex()
+    return tree
 
 
 def leaves(data: bytes) -> list[bytes]:

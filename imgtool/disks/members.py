@@ -56,6 +56,11 @@ def disk_members(source: Source, reading: Reading, limits: Limits) -> Iterator[t
             continue
 
 
+def disk_names(reading: Reading) -> tuple[str, ...]:
+    """The names of the disks of a container; none where it is no container."""
+    return tuple(disk.name for disk in _disks(reading))
+
+
 def _disks(reading: Reading) -> list[Member]:
     members = reading.facts.members if isinstance(reading.facts, ContainerFacts) else ()
     return [member for member in members if member.role in ("disk", "content")]

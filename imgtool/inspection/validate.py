@@ -138,6 +138,11 @@ class _Look:
             yield from reference_does_not_hold(str(error), self._limits)
 
 
+def verdict_on(report: Report, policy: Policy, claims: Claims, limits: Limits) -> Verdict:
+    """The verdict on a report that is there already: its own findings and those of the policy's rules."""
+    return judge(report, policy, claims, _by_policy(Asked(report, policy, claims), limits))
+
+
 def _by_policy(asked: Asked, limits: Limits) -> list[Finding]:
     failures: list[Failure] = []
     found = guarded_rules(RULES, asked, limits, failures)

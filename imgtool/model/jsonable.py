@@ -57,6 +57,11 @@ def verdict_object(verdict: Verdict) -> dict[str, object]:
     return {"schema": VERDICT, **body, "report": report_object(verdict.report)}
 
 
+def value_object(value: Any, schema: str) -> dict[str, object]:
+    """The JSON object of a NamedTuple that is printed by itself; `schema` first."""
+    return {"schema": schema, **_object(value, value._fields)}
+
+
 def named_value(name: str, value: str) -> dict[str, object]:
     """`{name: value}`, with the exact bytes beside it under `<name>_b64` where `value` is not UTF-8."""
     return _pairs([(name, value)])

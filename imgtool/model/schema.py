@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from imgtool.model.comparison import SCHEMA as COMPARE
 from imgtool.model.comparison import Comparison
+from imgtool.model.conversion import MEASURE_SCHEMA, Conversion, Measure
+from imgtool.model.conversion import SCHEMA as CONVERSION
 from imgtool.model.facts import Facts
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
@@ -38,7 +40,23 @@ def verdict_schema() -> dict[str, object]:
     return _schema_of(Verdict, VERDICT, "One input, judged by a policy.")
 
 
-SCHEMAS = {"report": report_schema, "compare": compare_schema, "verdict": verdict_schema}
+def conversion_schema() -> dict[str, object]:
+    """The schema of imgtool.conversion/1 (JSON Schema 2020-12)."""
+    return _schema_of(Conversion, CONVERSION, "One disk, written in another format.")
+
+
+def measure_schema() -> dict[str, object]:
+    """The schema of imgtool.measure/1 (JSON Schema 2020-12)."""
+    return _schema_of(Measure, MEASURE_SCHEMA, "How large a target would be.")
+
+
+SCHEMAS = {
+    "report": report_schema,
+    "compare": compare_schema,
+    "verdict": verdict_schema,
+    "conversion": conversion_schema,
+    "measure": measure_schema,
+}
 
 
 def _schema_of(

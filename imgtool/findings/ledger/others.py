@@ -22,6 +22,7 @@ _PRT_GPT = "imgtool.volumes.partitions.checks.gpt"
 _PRT_MBR = "imgtool.volumes.partitions.checks.mbr"
 _PRT_RANGES = "imgtool.volumes.partitions.checks.ranges"
 _PRT_SYSTEMS = "imgtool.volumes.filesystems.checks"
+_CNV = "imgtool.conversion.checks"
 
 OTHERS: tuple[Published, ...] = (
     # ISO
@@ -142,4 +143,22 @@ OTHERS: tuple[Published, ...] = (
     Published("OTH121", "bochs-overlay", f"{_OTH_BOCHS}:overlay"),
     Published("OTH201", "dmg-chunk-over-cap", f"{_OTH_DMG_TABLES}:over_cap"),
     Published("OTH401", "dmg-encrypted", f"{_OTH_DMG}:encrypted"),
+    # CNV
+    Published("CNV001", "snapshots-lost", f"{_CNV}.losses:snapshots_lost"),
+    Published("CNV002", "bitmaps-lost", f"{_CNV}.losses:bitmaps_lost"),
+    Published("CNV003", "references-merged", f"{_CNV}.losses:references_merged"),
+    Published("CNV004", "compression-lost", f"{_CNV}.losses:compression_lost"),
+    Published("CNV005", "disk-database-lost", f"{_CNV}.losses:disk_database_lost"),
+    Published("CNV006", "geometry-lost", f"{_CNV}.losses:geometry_lost"),
+    Published("CNV007", "disk-grows", f"{_CNV}.losses:disk_grows"),
+    Published("CNV008", "identity-not-kept", f"{_CNV}.losses:identity_not_kept"),
+    Published("CNV009", "sector-size-lost", f"{_CNV}.losses:sector_size_lost"),
+    Published("CNV010", "container-left-behind", f"{_CNV}.losses:container_left_behind"),
+    Published("CNV011", "preallocation-lost", f"{_CNV}.losses:preallocation_lost"),
+    Published("CNV012", "partitions-left-out", f"{_CNV}.losses:partitions_left_out"),
+    Published("CNV013", "current-state-left-behind", f"{_CNV}.losses:current_state_left_behind"),
+    Published("CNV014", "subclusters-lost", f"{_CNV}.losses:subclusters_lost"),
+    Published("CNV301", "target-looks-different", f"{_CNV}.outcome:target_looks_different"),
+    Published("CNV302", "target-has-faults", f"{_CNV}.outcome:target_has_faults"),
+    Published("CNV303", "target-size-differs", f"{_CNV}.outcome:target_size_differs"),
 )

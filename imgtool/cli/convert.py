@@ -1,0 +1,139 @@
+"""imgtool convert: images into another format, proved."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from imgtool.cli.disk import Follow, FollowIn, Format, Member, Snapshot
+from imgtool.cli.frame import (
+    AsJson,
+    Device,
+    Files0From,
+    Jobs,
+    Quiet,
+    Recursive,
+    ShowProgress,
+    epilog,
+    leave,
+    verb,
+)
+from imgtool.cli.inputs import inputs
+from imgtool.cli.targets import Align, Compress, Engine, IfUnsafe, Level, Options, PolicyName, To, parsed_options
+from imgtool.errors import UsageError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+#: The journal of a batch in its folder.
+JOURNAL = ".imgtool-journal.jsonl"
+
+EXAMPLES = (
+    "imgtool convert disk.img --to qcow2 --output new.qcow2",
+    "imgtool convert disk.img --to qcow2 --compress zstd --level 3 --out-dir out",
+    "imgtool convert disk.img other.img --to vmdk --option subformat=streamOptimized --out-dir out --jobs 2",
+    "imgtool convert --recursive images --to qcow2 --out-dir out --resume",
+    "imgtool convert disk.img other.img --to vdi --out-dir out --journal batch.jsonl --json",
+    "imgtool convert disk.img --to vhd --option subformat=fixed --align 1MiB --output azure.vhd",
+    "imgtool convert disk.img --to qcow2 --dry-run --out-dir out",
+    "imgtool convert disk.img --to vhdx --engine qemu-img --verify none --progress none --quiet --force -o new.vhdx",
+    "imgtool convert snapshots.img --snapshot first --format qcow2 --to raw --output first.raw",
+    "imgtool convert disk.img --follow --follow-in images --if-unsafe allow:QCW501 --to raw -o flat.raw",
+    "imgtool convert disk.img --policy strict --member disk.img --secret-file pass.txt --to luks -o disk.luks",
+    "find images -type f -print0 | imgtool convert --files0-from - --to raw --out-dir out --device",
+)
+
+
+@app.command("convert", epilog=epilog(*EXAMPLES))
+@verb
+def command(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="SRC...", help="Images.")] = None,
+    to: To = "",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="OUT", help="The target, where there is one source.")
+    ] = None,
+    out_dir: Annotated[
+        str | None,
+        typer.Option("--out-dir", metavar="DIR", help="A folder for the targets; made where it is missing."),
+    ] = None,
+    compress: Compress = None,
+    level: Level = None,
+    option: Options = None,
+    engine: Engine = "auto",
+    align: Align = None,
+    verify: Annotated[
+        str,
+        typer.Option("--verify", metavar="content|none", help="Read the target back and compare the guest's bytes."),
+    ] = "content",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a target that exists, when the new one is whole.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what would be done and lost, and how large it gets; write nothing."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out what an earlier run with the same journal did and proved.")
+    ] = False,
+    journal: Annotated[
+        str | None,
+        typer.Option("--journal", metavar="FILE", help="Where a batch writes what is done; else in the --out-dir."),
+    ] = None,
+    if_unsafe: IfUnsafe = "reject",
+    policy: PolicyName = "default",
+    secret_file: Annotated[
+        str | None, typer.Option("--secret-file", metavar="FILE", help="Holds the passphrase of a luks target.")
+    ] = None,
+    format: Format = None,
+    snapshot: Snapshot = None,
+    member: Member = None,
+    follow: Follow = False,
+    follow_in: FollowIn = None,
+    device: Device = False,
+    recursive: Recursive = False,
+    files0_from: Files0From = None,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    progress: ShowProgress = "auto",
+) -> None:
+    """Write images in another format. A target appears when it is whole and its content was compared."""
+    if not to:
+        raise UsageError("say into what: --to FORMAT")
+    if (output is None) == (out_dir is None):
+        raise UsageError("say where to: --output OUT for one source, or --out-dir DIR")
+    from imgtool.cli.converting import Converting, requests_of
+    from imgtool.conversion.api import request_of
+
+    common = request_of(
+        "",
+        "",
+        to,
+        options=parsed_options(option),
+        compress=compress,
+        level=level,
+        engine=engine,
+        verify=verify,
+        align=align if align is not None else 0,
+        if_unsafe=if_unsafe,
+        force=force,
+        format=format,
+        snapshot=snapshot,
+        member=member,
+        follow=follow_in if follow_in is not None else follow,
+        device=device,
+        policy=policy,
+        secret_file=secret_file,
+    )
+    sources = list(inputs(paths or [], recursive, files0_from))
+    work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
+    requests = requests_of(sources, common, output, out_dir, work)
+    if dry_run:
+        work.tell_plans(requests)
+    else:
+        place = journal
+        if place is None and out_dir is not None and (resume or len(requests) > 1):
+            place = os.path.join(out_dir, JOURNAL)
+        work.convert(requests, jobs=jobs, journal=place, resume=resume)
+    leave(work.status())

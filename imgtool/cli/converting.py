@@ -1,0 +1,149 @@
+"""What `imgtool convert` does with its inputs: requests, plans told, conversions run, failures named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+from imgtool.cli.board import Board
+from imgtool.cli.frame import say_error
+from imgtool.conversion.api import Job, measured, prepared
+from imgtool.conversion.batch import Outcome, disks_inside, one_target_each, run_all, target_name
+from imgtool.conversion.journal import Journal
+from imgtool.conversion.request import Request
+from imgtool.errors import EXIT_BUG, EXIT_DONE, EXIT_NO, ImgtoolError, OutputError, UsageError, worst
+from imgtool.limits import DEFAULT
+from imgtool.render import conversions
+
+
+class Converting:
+    """One run of the command: what was asked for how to show it, and what failed."""
+
+    def __init__(self, *, as_json: bool, quiet: bool, progress: str, batch: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._progress = progress
+        self._batch = batch
+        self._statuses = {EXIT_DONE}
+        self._failed: list[tuple[str, str]] = []
+        self._done: list[tuple[dict[str, object], bool]] = []
+
+    def status(self) -> int:
+        """The exit status: a batch in which some inputs failed ends with 1, one input with its own."""
+        return worst(list(self._statuses))
+
+    def failed(self, path: str, error: ImgtoolError) -> None:
+        """One input could not be done: said at once, and counted."""
+        say_error(error, as_json=self._as_json, path=path)
+        self._failed.append((path, str(error)))
+        batch = self._batch and error.exit_status != EXIT_BUG
+        self._statuses.add(EXIT_NO if batch else error.exit_status)
+
+    def tell_plans(self, requests: list[Request]) -> None:
+        """Each plan: the engine, what would be lost, how large the target would be. Nothing is written."""
+        with Board(len(requests), self._progress, self._quiet) as board:
+            for request in requests:
+                key = _key(request)
+                try:
+                    with prepared(request, DEFAULT) as job:
+                        board.begin(key, request.source, job.disk.size)
+                        told = measured(job, _counting(board, key)).to_dict()
+                except ImgtoolError as error:
+                    self.failed(request.source, error)
+                else:
+                    show = conversions.json_line if self._as_json else conversions.measured
+                    sys.stdout.write(show(told))
+                    sys.stdout.flush()
+                finally:
+                    board.end(key)
+
+    def convert(self, requests: list[Request], *, jobs: int, journal: str | None, resume: bool) -> None:
+        """Convert them, tell what became of each, and of all at the end."""
+        self._batch = self._batch or len(requests) > 1
+        for folder in {os.path.dirname(request.target) or "." for request in requests}:
+            _folder(folder)
+        with ExitStack() as stack:
+            kept = stack.enter_context(Journal(journal, resume=resume)) if journal is not None else None
+            board = stack.enter_context(Board(len(requests), self._progress, self._quiet))
+
+            def watch(request: Request, job: Job) -> None:
+                board.begin(_key(request), request.source, job.work)
+
+            for outcome in run_all(
+                requests,
+                jobs=jobs,
+                journal=kept,
+                progress=lambda request: _counting(board, _key(request)),
+                watch=watch,
+            ):
+                board.end(_key(outcome.request))
+                self._tell(outcome)
+        if self._batch and not self._as_json and not self._quiet:
+            sys.stdout.write(conversions.summary(self._done, self._failed))
+
+    def _tell(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self.failed(outcome.request.source, outcome.error)
+            return
+        earlier = outcome.conversion is None
+        told = outcome.conversion.to_dict() if outcome.conversion is not None else outcome.earlier or {}
+        self._done.append((told, earlier))
+        if self._as_json:
+            sys.stdout.write(conversions.json_line(told, earlier=earlier))
+        elif not self._quiet and not self._batch:
+            sys.stdout.write(conversions.text(told, earlier=earlier))
+        sys.stdout.flush()
+
+
+def requests_of(
+    sources: list[str], common: Request, output: str | None, out_dir: str | None, work: Converting
+) -> list[Request]:
+    """One request for each disk of each source. Raises UsageError where targets are not clear."""
+    if output is not None and len(sources) != 1:
+        raise UsageError(
+            f"--output names one target, and there are {len(sources)} sources; name a folder by --out-dir"
+        )
+    if "-" in sources:
+        raise UsageError("a disk must be read at any place, which standard input cannot; name a file")
+    to = "ami" if common.machine else common.to.name
+    made: list[Request] = []
+    for path in sources:
+        several: tuple[str | None, ...] = ()
+        if common.member is None and common.format is None:
+            try:
+                several = disks_inside(path, device=common.device)
+            except ImgtoolError as error:
+                work.failed(path, error)
+                continue
+        if output is not None:
+            if several:
+                raise UsageError(_several(path, several))
+            made.append(common._replace(source=path, target=output))
+            continue
+        for name in several or (common.member,):
+            target = target_name(path, name, to, out_dir or ".")
+            made.append(common._replace(source=path, target=target, member=name))
+    one_target_each(made)
+    return made
+
+
+def _several(path: str, names: Iterable[str | None]) -> str:
+    known = ", ".join(str(name) for name in list(names)[:10])
+    return f"{path}: several disks in it ({known}); name one by --member, or a folder by --out-dir"
+
+
+def _folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot make the folder: {error.strerror}") from error
+
+
+def _key(request: Request) -> tuple[str, str | None, str]:
+    return request.source, request.member, request.target
+
+
+def _counting(board: Board, key: object) -> Callable[[int], None]:
+    return lambda count: board.count(key, count)

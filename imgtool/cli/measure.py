@@ -1,0 +1,91 @@
+"""imgtool measure: how large a target would be."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from imgtool.cli.board import Board
+from imgtool.cli.disk import Follow, FollowIn, Format, Member, Snapshot
+from imgtool.cli.frame import AsJson, Device, Quiet, ShowProgress, epilog, leave, say_error, verb
+from imgtool.cli.inputs import inputs
+from imgtool.cli.targets import Align, Compress, Engine, IfUnsafe, Level, Options, PolicyName, To, parsed_options
+from imgtool.errors import EXIT_DONE, ImgtoolError, UsageError, worst
+from imgtool.render import conversions
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = (
+    "imgtool measure disk.img --to qcow2",
+    "imgtool measure disk.img other.img --to qcow2 --compress zlib --level 6 --json",
+    "imgtool measure disk.img --to vhd --option subformat=fixed --align 1MiB",
+    "imgtool measure disk.img --to vhdx --engine qemu-img --quiet --progress none",
+    "imgtool measure snapshots.img --format qcow2 --snapshot first --to raw --policy default --if-unsafe reject",
+    "imgtool measure disk.img --follow --follow-in images --device --member disk.img --to vdi",
+)
+
+
+@app.command("measure", epilog=epilog(*EXAMPLES))
+@verb
+def command(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="SRC...", help="Images.")] = None,
+    to: To = "",
+    compress: Compress = None,
+    level: Level = None,
+    option: Options = None,
+    engine: Engine = "auto",
+    align: Align = None,
+    if_unsafe: IfUnsafe = "reject",
+    policy: PolicyName = "default",
+    format: Format = None,
+    snapshot: Snapshot = None,
+    member: Member = None,
+    follow: Follow = False,
+    follow_in: FollowIn = None,
+    device: Device = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    progress: ShowProgress = "auto",
+) -> None:
+    """Tell how many bytes `convert` would write: exactly where the native engine writes, else an estimate."""
+    if not to:
+        raise UsageError("say into what: --to FORMAT")
+    from imgtool.conversion.api import measure
+
+    statuses = {EXIT_DONE}
+    sources = list(inputs(paths or [], False, None))
+    with Board(len(sources), progress, quiet) as board:
+        for path in sources:
+            board.begin(path, path, None)
+            try:
+                result = measure(
+                    path,
+                    to,
+                    options=parsed_options(option),
+                    compress=compress,
+                    level=level,
+                    engine=engine,
+                    align=align if align is not None else 0,
+                    if_unsafe=if_unsafe,
+                    policy=policy,
+                    format=format,
+                    snapshot=snapshot,
+                    member=member,
+                    follow=follow_in if follow_in is not None else follow,
+                    device=device,
+                    progress=lambda count, path=path: board.count(path, count),  # type: ignore[misc] # bound now
+                )
+            except UsageError:
+                raise
+            except ImgtoolError as error:
+                say_error(error, as_json=as_json, path=path)
+                statuses.add(error.exit_status)
+            else:
+                show = conversions.json_line if as_json else conversions.measured
+                sys.stdout.write(show(result.to_dict()))
+                sys.stdout.flush()
+            finally:
+                board.end(path)
+    leave(worst(list(statuses)))

@@ -1,0 +1,59 @@
+"""What the verbs that make a target share: its format and options, the engine, and what stops it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imgtool.errors import UsageError
+
+To = Annotated[
+    str,
+    typer.Option(
+        "--to", "-t", metavar="FORMAT", help="raw, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, luks, ami …"
+    ),
+]
+Compress = Annotated[
+    str | None, typer.Option("--compress", metavar="zlib|zstd", help="Compress the clusters of a qcow2.")
+]
+Level = Annotated[
+    int | None, typer.Option("--level", metavar="N", help="How hard to compress: zlib 1-12, zstd 1-22.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="A creation option of the target, repeatable; `help` lists them."
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option("--engine", metavar="auto|native|qemu-img", help="What writes; auto is native where it can."),
+]
+Align = Annotated[
+    str | None, typer.Option("--align", metavar="SIZE", help="Let the disk grow to a multiple of SIZE (Azure: 1MiB).")
+]
+IfUnsafe = Annotated[
+    str,
+    typer.Option(
+        "--if-unsafe",
+        metavar="reject|allow[:CODES]",
+        help="What happens to a source that the policy rejects; CODES are let through alone.",
+    ),
+]
+PolicyName = Annotated[
+    str,
+    typer.Option("--policy", metavar="NAME|FILE", help="What the source must satisfy; `imgtool policy` lists them."),
+]
+
+
+def parsed_options(given: list[str] | None) -> dict[str, str]:
+    """`KEY=VALUE` as typed, also several with commas between them. Raises UsageError."""
+    options: dict[str, str] = {}
+    for text in given or ():
+        for one in text.split(","):
+            name, equals, value = one.partition("=")
+            if not equals or not name.strip():
+                raise UsageError(f"--option is KEY=VALUE, not {one!r}")
+            options[name.strip()] = value.strip()
+    return options

@@ -1,0 +1,349 @@
+"""The library calls: `imgtool.convert` and `imgtool.measure`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+from imgtool.conversion import native
+from imgtool.conversion.clock import output_time
+from imgtool.conversion.estimates import estimate
+from imgtool.conversion.gate import judged, refuse
+from imgtool.conversion.judge import after, before
+from imgtool.conversion.machine import root_range
+from imgtool.conversion.plan import Plan, inner_report, make_plan
+from imgtool.conversion.planned import Finished, Planned
+from imgtool.conversion.request import (
+    ENGINES,
+    VERIFY,
+    Request,
+    allowed_codes,
+    one_of,
+    target_named,
+    with_compression,
+)
+from imgtool.conversion.run import again, make, read_back
+from imgtool.disks.links import permission
+from imgtool.disks.open import disk_of
+from imgtool.errors import InputError, OutputError
+from imgtool.findings.core import Finding
+from imgtool.ingest.pump import Progress
+from imgtool.inspection.conductor import examine
+from imgtool.inspection.options import Options
+from imgtool.limits import DEFAULT, Limits
+from imgtool.model.conversion import Conversion, Measure
+from imgtool.model.report import Report
+from imgtool.sources.disk import Disk
+from imgtool.sources.file import FileSource, open_file
+from imgtool.sources.flat import FlatDisk
+from imgtool.targets.output import CountingOutput, DeviceOutput, FileOutput, open_output
+from imgtool.units import parse_size
+
+#: Runs of a source that tell whether it is compressed.
+_LOOKED_AT = 1024
+
+
+class Job(NamedTuple):
+    """A source that was let in, its disk, and what will be done with it; `losses` are findings of that plan."""
+
+    plan: Plan
+    source: FileSource
+    disk: Disk
+    losses: tuple[Finding, ...]
+
+    @property
+    def work(self) -> int:
+        """Bytes that go by in all: read, and read back."""
+        passes = 1 if self.plan.engine == "native" or self.plan.direct is not None else 2
+        if self.plan.request.verify == "content":
+            passes += 2 if self.plan.direct is not None else 1
+        return passes * self.disk.size
+
+
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    to: str,
+    *,
+    options: Mapping[str, str] | None = None,
+    compress: str | None = None,
+    level: int | None = None,
+    engine: str = "auto",
+    verify: str = "content",
+    align: int | str = 0,
+    force: bool = False,
+    format: str | None = None,
+    snapshot: str | None = None,
+    member: str | None = None,
+    follow: bool | str | os.PathLike[str] = False,
+    device: bool = False,
+    policy: str | os.PathLike[str] = "default",
+    if_unsafe: str = "reject",
+    secret_file: str | None = None,
+    threads: int | None = None,
+    limits: Limits = DEFAULT,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Write the guest's disk of `src` to `dst` in the format `to` ("ami" is the root file system, raw).
+
+    `options`: the target's creation options as they are typed; `compress` ("zlib", "zstd") and `level` are the usual
+    two of a qcow2. `engine`: "native", "qemu-img", or "auto", which is native where that writes the format. `verify`:
+    "content" reads the target back and compares the guest's bytes, "none" does not. `align`: bytes, or a size; the
+    disk grows to a multiple. `force`: an existing target is replaced when the new one is whole. `format`,
+    `snapshot`, `member`, `follow`, `device` are as for `open_disk`. `policy`: what the source must satisfy;
+    `if_unsafe`: "reject", "allow", or codes of findings that do not stop it. `secret_file`: holds the passphrase of a
+    luks target.
+
+    The target has its name only when it is whole, flushed and verified. Raises RejectedError, InputError,
+    UnsupportedError, ToolError, OutputError (ExistsError, ContentError), UsageError; then nothing is left of it.
+    """
+    request = request_of(
+        os.fsdecode(src),
+        os.fsdecode(dst),
+        to,
+        options=options or {},
+        compress=compress,
+        level=level,
+        engine=engine,
+        verify=verify,
+        align=align,
+        force=force,
+        format=format,
+        snapshot=snapshot,
+        member=member,
+        follow=follow,
+        device=device,
+        policy=policy,
+        if_unsafe=if_unsafe,
+        secret_file=secret_file,
+        threads=threads,
+    )
+    return run_request(request, limits, progress)
+
+
+def measure(
+    src: str | os.PathLike[str],
+    to: str,
+    *,
+    options: Mapping[str, str] | None = None,
+    compress: str | None = None,
+    level: int | None = None,
+    engine: str = "auto",
+    align: int | str = 0,
+    format: str | None = None,
+    snapshot: str | None = None,
+    member: str | None = None,
+    follow: bool | str | os.PathLike[str] = False,
+    device: bool = False,
+    policy: str | os.PathLike[str] = "default",
+    if_unsafe: str = "reject",
+    threads: int | None = None,
+    limits: Limits = DEFAULT,
+    progress: Progress | None = None,
+) -> Measure:
+    """How many bytes the file would have that `convert` writes. The arguments are those of `convert`.
+
+    What the native engine writes is exact: everything is done but the writing (so compressed targets take as long as
+    converting does). For the other targets it is an estimate, from the blocks that hold data.
+    """
+    request = request_of(
+        os.fsdecode(src),
+        "",
+        to,
+        options=options or {},
+        compress=compress,
+        level=level,
+        engine=engine,
+        verify="none",
+        align=align,
+        format=format,
+        snapshot=snapshot,
+        member=member,
+        follow=follow,
+        device=device,
+        policy=policy,
+        if_unsafe=if_unsafe,
+        threads=threads,
+    )
+    with prepared(request, limits) as job:
+        return measured(job, progress)
+
+
+def request_of(
+    src: str,
+    dst: str,
+    to: str,
+    *,
+    options: Mapping[str, str],
+    compress: str | None = None,
+    level: int | None = None,
+    engine: str = "auto",
+    verify: str = "content",
+    align: int | str = 0,
+    if_unsafe: str = "reject",
+    **rest: object,
+) -> Request:
+    """What was asked for, checked as far as that can be done without the source. Raises UsageError."""
+    entry, machine = target_named(to)
+    request = Request(
+        src,
+        dst,
+        entry,
+        machine,
+        with_compression(options, entry, compress, level),
+        one_of("the engine", engine, ENGINES),
+        one_of("verify", verify, VERIFY),
+        parse_size(align) if isinstance(align, str) else align,
+        allow=allowed_codes(if_unsafe),
+    )
+    return request._replace(**rest)  # type: ignore[arg-type] # the names are Request's own
+
+
+@contextmanager
+def prepared(request: Request, limits: Limits) -> Iterator[Job]:
+    """The source, judged and opened, and the plan. Raises what stands against it, before anything is written."""
+    with open_file(request.source, request.device) as source:
+        report = judged(source, request, limits)
+        opened = disk_of(
+            source,
+            limits,
+            format=request.format,
+            snapshot=request.snapshot,
+            member=request.member,
+            allowed=permission(request.follow, request.source),
+        )
+        with opened as whole:
+            disk = _root(whole, request, report) if request.machine else whole
+            plan = make_plan(request, report, disk.size)
+            losses = before(planned_of(plan, disk), limits)
+            refuse(
+                (one for one in losses if one.severity == "error"),
+                request.allow,
+                f"{request.source}: cannot become {request.to.name}",
+            )
+            yield Job(plan, source, disk, losses)
+
+
+def run_request(
+    request: Request,
+    limits: Limits = DEFAULT,
+    progress: Progress | None = None,
+    on_job: Callable[[Job], None] | None = None,
+) -> Conversion:
+    """Convert as asked; `on_job` is told the plan before work starts. Raises as `convert` does."""
+    began = time.monotonic()
+    with prepared(request, limits) as job:
+        if on_job is not None:
+            on_job(job)
+        _not_itself(request.target, job.source)
+        with open_output(request.target, force=request.force) as output:
+            return _run(job, output, limits, progress, began)
+
+
+def _run(
+    job: Job, output: FileOutput | DeviceOutput, limits: Limits, progress: Progress | None, began: float
+) -> Conversion:
+    plan, request = job.plan, job.plan.request
+    made = make(plan, job.source, job.disk, output, limits, progress)
+    digest, size, verified = None, made.virtual_size, False
+    if made.compared and made.tree is not None:
+        digest, verified = made.tree.digest(size).hex(), True
+    elif request.verify == "content":
+        digest, size = read_back(plan, made, output, limits, progress)
+        verified = True
+    with again(output) as written:
+        report = examine(written, request.target, Options(limits, limits.depth))
+        file_size, allocated = written.size, written.allocated
+    findings = after(Finished(planned_of(plan, job.disk), report, size), limits)
+    refuse((one for one in findings if one.severity == "error"), request.allow, f"{request.target}: not kept")
+    changed = job.source.changed()
+    if changed is not None:
+        raise InputError(f"{request.source}: changed while it was read ({changed}); nothing was kept")
+    output.commit()
+    return Conversion(
+        path=request.source,
+        target=request.target,
+        source_format=plan.inner.format,
+        container=plan.report.container_format,
+        member=request.member,
+        format="ami" if request.machine else request.to.name,
+        engine=plan.engine,
+        virtual_size=size,
+        file_size=file_size,
+        allocated=allocated,
+        digest=digest,
+        verified=verified,
+        seconds=round(time.monotonic() - began, 3),
+        options=plan.options,
+        losses=job.losses,
+        findings=findings,
+    )
+
+
+def measured(job: Job, progress: Progress | None = None) -> Measure:
+    """How large the target of a job would be, in bytes."""
+    plan = job.plan
+    if plan.engine == "native":
+        with CountingOutput() as output:
+            writer = native.open_writer(plan.request.to, output, plan.size, plan.options)
+            written = native.write(
+                job.disk, writer, output_time(), digest=False, threads=plan.request.threads, progress=progress
+            )
+        required, virtual_size = written.file_size, written.virtual_size
+    else:
+        required, virtual_size = estimate(plan, job.disk), plan.size
+    return Measure(
+        path=plan.request.source,
+        target=plan.request.target or None,
+        source_format=plan.inner.format,
+        container=plan.report.container_format,
+        member=plan.request.member,
+        format="ami" if plan.request.machine else plan.request.to.name,
+        engine=plan.engine,
+        virtual_size=virtual_size,
+        required=required,
+        exact=plan.engine == "native",
+        options=plan.options,
+        losses=job.losses,
+    )
+
+
+def planned_of(plan: Plan, disk: Disk) -> Planned:
+    """The plan as its rules look at it."""
+    request = plan.request
+    left_out = root_range(plan.inner.volumes, request.source).left_out if request.machine else ()
+    return Planned(
+        report=plan.inner,
+        outer=plan.report,
+        to="ami" if request.machine else request.to.name,
+        engine=plan.engine,
+        options=plan.options,
+        source_size=disk.size,
+        target_size=plan.size,
+        compress=plan.compress or str(plan.options.get("compress", "none")) != "none",
+        member=request.member,
+        snapshot=request.snapshot,
+        left_out=left_out,
+        compressed=any(one.kind == "compressed" for one in islice(disk.extents(), _LOOKED_AT)),
+    )
+
+
+def _root(whole: Disk, request: Request, report: Report) -> Disk:
+    """The root file system of a disk as a disk of its own, which closes the whole one."""
+    start, length, _ = root_range(inner_report(report, request.member).volumes, request.source)
+    return whole if length is None else FlatDisk(whole, length, start)
+
+
+def _not_itself(target: str, source: FileSource) -> None:
+    """Raise OutputError where the target is the file that is read."""
+    try:
+        there = os.stat(target)
+    except (OSError, ValueError):
+        return
+    read = os.fstat(source.fd)
+    if (there.st_dev, there.st_ino) == (read.st_dev, read.st_ino):
+        raise OutputError(f"{target}: is the source itself; name another target")

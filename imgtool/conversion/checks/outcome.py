@@ -1,0 +1,76 @@
+"""What must not be in a target, looked for before it gets its name. Cost of each: the target, inspected again.
+
+That the guest's bytes are the same is the engine's own check, which raises (errors.ContentError).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imgtool.conversion.planned import Finished
+from imgtool.findings.core import Finding, rule
+from imgtool.limits import Limits
+from imgtool.model.report import Report
+
+#: Hundreds of codes that a target has for what it is (an encrypted one), not for what went wrong.
+_EXPECTED = "4"
+
+
+@rule("CNV301", "target-looks-different", "error")
+def target_looks_different(finished: Finished, limits: Limits) -> Iterator[Finding]:
+    """The target would be taken for something else.
+
+    What it checks: the target, inspected again without being told what it is, is of the format that was asked for.
+
+    Why it matters: a guest can write the header of another format into its own disk; as a raw file that is what a
+    program that probes will open, and a header can name files of the host.
+
+    What to do: give raw targets only to programs that are told the format, and let it through by
+    `--if-unsafe allow:CNV301`; or choose another target format.
+    """
+    wanted = "raw" if finished.planned.to == "ami" else finished.planned.to
+    seen = finished.report.format
+    if wanted == "raw" and seen == "iso":
+        return
+    if seen != wanted or finished.report.container_format not in ("bare", None):
+        around = finished.report.container_format
+        wrapped = f" in {around}" if around not in ("bare", None) else ""
+        yield target_looks_different.at(f"written as {wanted}, a probe sees {seen or 'nothing known'}{wrapped}")
+
+
+@rule("CNV302", "target-has-faults", "error")
+def target_has_faults(finished: Finished, limits: Limits) -> Iterator[Finding]:
+    """The target has an error that the source has not.
+
+    What it checks: errors in the target, inspected again, that are not in the source as well.
+
+    Why it matters: the target would be refused where images are validated.
+
+    What to do: report it: a target is written without faults, or not at all.
+    """
+    known = _codes(finished.planned.report) | _codes(finished.planned.outer)
+    for one in finished.report.findings:
+        if one.severity == "error" and one.code not in known and one.code[3] != _EXPECTED:
+            yield target_has_faults.at(f"{one.code} {one.name}: {one.message}", offset=one.offset, length=one.length)
+
+
+@rule("CNV303", "target-size-differs", "error")
+def target_size_differs(finished: Finished, limits: Limits) -> Iterator[Finding]:
+    """A guest would see a disk of another size than was planned.
+
+    What it checks: the virtual size of the target, inspected again, is what was written.
+
+    Why it matters: a disk that is shorter than its content loses the end of it.
+
+    What to do: report it; nothing was kept.
+    """
+    size = finished.report.virtual_size
+    if size is not None and size != finished.virtual_size:
+        yield target_size_differs.at(f"{finished.virtual_size} bytes were written, {size} are seen")
+
+
+def _codes(report: Report) -> set[str]:
+    return {one.code for one in report.findings}
+
+
+OUTCOMES = (target_looks_different, target_has_faults, target_size_differs)

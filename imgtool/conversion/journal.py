@@ -1,0 +1,131 @@
+"""The journal of a batch: one JSON object a line, appended and flushed when a target has its name and is proved.
+
+A line is believed only while both files are as they were: size and time of change of the source, of the target, and
+what was asked for. A line that was cut off by a crash is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from imgtool.conversion.request import Request
+from imgtool.errors import InputError, OutputError
+from imgtool.model.conversion import Conversion
+
+VERSION = 1
+
+
+class Journal:
+    """A journal at `path`; `resume` says whether what stands there already counts. A context."""
+
+    def __init__(self, path: str, *, resume: bool) -> None:
+        self.path = path
+        self._done: dict[str, dict[str, Any]] = {}
+        if resume:
+            self._done = {line["key"]: line for line in _lines(path)}
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
+        try:
+            self._fd = os.open(path, flags, 0o666)
+            end = os.lseek(self._fd, 0, os.SEEK_END)
+            if end and not _ends_whole(path, end):
+                os.write(self._fd, b"\n")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write the journal: {error.strerror}") from error
+
+    def done(self, request: Request) -> dict[str, Any] | None:
+        """The conversion of an earlier run that still holds: the JSON object it gave; None where it is to be done."""
+        line = self._done.get(_key(request))
+        if line is None or line.get("asked") != _asked(request):
+            return None
+        if line.get("source") != _state(request.source) or line.get("target") != _state(request.target):
+            return None
+        conversion = line.get("conversion")
+        return conversion if isinstance(conversion, dict) else None
+
+    def add(self, request: Request, conversion: Conversion) -> None:
+        """Tell that a target is there, whole. Raises OutputError."""
+        import json
+
+        line = {
+            "imgtool": VERSION,
+            "key": _key(request),
+            "asked": _asked(request),
+            "source": _state(request.source),
+            "target": _state(request.target),
+            "conversion": conversion.to_dict(),
+        }
+        try:
+            os.write(self._fd, json.dumps(line).encode() + b"\n")
+            os.fsync(self._fd)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot write the journal: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Release the file. Twice is fine."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _key(request: Request) -> str:
+    """One source, one disk in it, one target."""
+    return "\0".join((os.path.abspath(request.source), request.member or "", os.path.abspath(request.target)))
+
+
+def _asked(request: Request) -> list[str]:
+    """What else was asked for, as far as it changes the target."""
+    options = [f"{name}={value}" for name, value in sorted(request.options.items())]
+    return [
+        request.to.name,
+        str(request.machine),
+        request.engine,
+        request.verify,
+        str(request.align),
+        request.format or "",
+        request.snapshot or "",
+        *options,
+    ]
+
+
+def _state(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _lines(path: str) -> list[dict[str, Any]]:
+    """The lines of a journal that are whole. Raises InputError where it is something else."""
+    import json
+
+    found: list[dict[str, Any]] = []
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except ValueError:
+                    continue
+                if isinstance(line, dict) and line.get("imgtool") == VERSION and isinstance(line.get("key"), str):
+                    found.append(line)
+                elif text.strip():
+                    raise InputError(f"{path}: is no journal of conversions")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the journal: {error.strerror}") from error
+    return found
+
+
+def _ends_whole(path: str, end: int) -> bool:
+    with open(path, "rb") as file:
+        file.seek(end - 1)
+        return file.read(1) == b"\n"

@@ -1,0 +1,105 @@
+"""The plan of a conversion: which engine, with which options, reading what; made and checked before work starts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imgtool.conversion import native
+from imgtool.conversion.request import Engine, Request
+from imgtool.errors import UnsupportedError, UsageError
+from imgtool.model.report import Report
+from imgtool.targets.options import Value, checked
+
+#: Source formats that qemu-img may read itself: one file, and a size that is read in one way only.
+_DIRECT = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhdx"})
+
+
+class Plan(NamedTuple):
+    """What will be done. `size`: bytes of the disk that is given to the engine, after aligning. `options` are
+    checked. `direct`: what qemu-img reads the source as; None where it gets raw bytes that we read."""
+
+    request: Request
+    engine: Engine
+    options: dict[str, Value]
+    size: int
+    report: Report
+    inner: Report
+    direct: str | None = None
+    compress: bool = False
+
+
+def make_plan(request: Request, report: Report, disk_size: int) -> Plan:
+    """The plan for a source with that report, whose disk has `disk_size` bytes.
+
+    Raises UsageError for options that there are not, UnsupportedError for a target that nothing writes.
+    """
+    size = -(-disk_size // request.align) * request.align if request.align else disk_size
+    inner = inner_report(report, request.member)
+    entry = request.to
+    if request.engine != "qemu-img" and entry.writer is not None:
+        try:
+            options = checked(native.options_of(entry), request.options, entry.name)
+        except UsageError:
+            if request.engine == "native" or not _qemu_knows(request):
+                raise
+        else:
+            return Plan(request, "native", options, size, report, inner)
+    if request.engine == "native":
+        raise UnsupportedError(f"{entry.name} is not written natively; --engine qemu-img writes it")
+    options, compress = _qemu_options(request)
+    return Plan(request, "qemu-img", options, size, report, inner, _direct(request, report, size), compress)
+
+
+def _qemu_options(request: Request) -> tuple[dict[str, Value], bool]:
+    """Creation options as qemu-img takes them, and whether it is to compress. Raises UsageError, UnsupportedError."""
+    from imgtool.conversion import qemu_options as qemu
+
+    entry = request.to
+    if entry.name not in qemu.TARGETS:
+        raise UnsupportedError(f"{entry.name} is a format that is read, not written")
+    given = dict(request.options)
+    packed = given.pop("compress", "none")
+    if packed not in ("none", "zlib", "zstd"):
+        raise UsageError(f"compression is none, zlib or zstd, not {packed!r}")
+    if packed != "none":
+        given.setdefault("compression_type", packed)
+    if "level" in given:
+        raise UsageError("qemu-img takes no level; the native engine does")
+    options, compress = checked(qemu.options_of(entry.name), given, entry.name), packed != "none"
+    qemu.check(entry.name, options, compress=compress, secret=request.secret_file is not None or not request.target)
+    return options, compress
+
+
+def _qemu_knows(request: Request) -> bool:
+    try:
+        _qemu_options(request)
+    except (UsageError, UnsupportedError):
+        return False
+    return True
+
+
+def _direct(request: Request, report: Report, size: int) -> str | None:
+    """The format that qemu-img may read the source as. Anything but one plain file goes through our own reader."""
+    plain = (
+        report.container_format == "bare"
+        and report.format in _DIRECT
+        and not report.references
+        and not report.members
+        and not report.partial
+        and request.snapshot is None
+        and request.member is None
+        and request.allow == ()
+        and not request.machine
+        and size == report.virtual_size
+    )
+    return report.format if plain else None
+
+
+def inner_report(report: Report, member: str | None) -> Report:
+    """The report of the disk itself: a member's where the source is a container."""
+    while report.container_format not in (None, "bare") and report.members:
+        disks = [one for one in report.members if one.format is not None and member in (None, one.path)]
+        if not disks:
+            break
+        report, member = disks[0], None
+    return report

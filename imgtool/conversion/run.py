@@ -1,0 +1,145 @@
+"""Running a plan: an engine writes into an output that has no name yet, and what was written is read back.
+
+Nothing here gives the target its name: that comes last, when everything holds.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from imgtool.conversion import native
+from imgtool.conversion.clock import output_time
+from imgtool.conversion.plan import Plan
+from imgtool.disks.digest import BlockTree, content_tree
+from imgtool.disks.open import disk_of
+from imgtool.errors import ContentError
+from imgtool.formats import RAW
+from imgtool.ingest.pump import Progress
+from imgtool.limits import Limits
+from imgtool.sources.disk import Disk
+from imgtool.sources.file import FileSource
+from imgtool.targets.options import checked
+from imgtool.targets.output import DeviceOutput, FileOutput
+
+
+class Made(NamedTuple):
+    """What an engine made: bytes of the guest's disk, the tree over the content that was read (if wanted), and
+    whether the target was compared already (an encrypted one, which only qemu-img reads back)."""
+
+    virtual_size: int
+    tree: BlockTree | None
+    compared: bool = False
+
+
+def make(
+    plan: Plan,
+    source: FileSource,
+    disk: Disk,
+    output: FileOutput | DeviceOutput,
+    limits: Limits,
+    progress: Progress | None,
+) -> Made:
+    """Write the disk to the output with the plan's engine. Raises what reading, writing and the tool raise."""
+    request = plan.request
+    if plan.engine == "native":
+        writer = native.open_writer(request.to, output, plan.size, plan.options)
+        written = native.write(
+            disk,
+            writer,
+            output_time(),
+            digest=request.verify == "content",
+            threads=request.threads,
+            progress=progress,
+        )
+        return Made(written.virtual_size, written.tree)
+    if plan.direct is not None:
+        compared = _by_qemu_img(plan, source.fd, plan.direct, output, limits, progress)
+        tree = content_tree(disk, progress, request.threads) if request.verify == "content" else None
+        return Made(plan.size, tree, compared)
+    between = os.path.join(os.path.dirname(output.name) or ".", f".{os.path.basename(output.name)[:100]}.raw")
+    with FileOutput(between, force=True) as raw:
+        writer = native.open_writer(RAW, raw, plan.size, checked(native.options_of(RAW), {}, "raw"))
+        written = native.write(
+            disk, writer, 0, digest=request.verify == "content", threads=request.threads, progress=progress
+        )
+        compared = _by_qemu_img(plan, raw.fd, "raw", output, limits, progress)
+    return Made(plan.size, written.tree, compared)
+
+
+def _by_qemu_img(
+    plan: Plan, fd: int, format: str, output: FileOutput | DeviceOutput, limits: Limits, progress: Progress | None
+) -> bool:
+    """Let qemu-img write what is in the open file; True where it compared the two afterwards, as only it can."""
+    from imgtool.conversion import qemu_img
+
+    request, target = plan.request, plan.request.to.name
+    qemu_img.convert(
+        fd,
+        format,
+        output.fd,
+        target,
+        plan.options,
+        size=plan.size,
+        progress=progress,
+        limits=limits,
+        compress=plan.compress,
+        secret_file=request.secret_file,
+        source=request.source,
+        target=request.target,
+    )
+    if request.verify != "content" or not qemu_img.encrypts(target, plan.options):
+        return False
+    same = qemu_img.equal(
+        fd,
+        format,
+        output.fd,
+        target,
+        plan.options,
+        size=plan.size,
+        progress=progress,
+        limits=limits,
+        secret_file=request.secret_file,
+        source=request.source,
+        target=request.target,
+    )
+    if not same:
+        raise ContentError(_differs(output.name))
+    return True
+
+
+def _differs(name: str) -> str:
+    return f"{name}: the guest's bytes that were written are not those that were read; nothing was kept"
+
+
+def read_back(
+    plan: Plan, made: Made, output: FileOutput | DeviceOutput, limits: Limits, progress: Progress | None
+) -> tuple[str, int]:
+    """The content digest of what was written, read through the target format's own reader, and its virtual size.
+
+    Raises ContentError where it is not what was read from the source.
+    """
+    assert made.tree is not None
+    with _reopened(plan, output, limits) as disk:
+        size = disk.size
+        if size < made.virtual_size:
+            raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; nothing was kept")
+        found = content_tree(disk, progress, plan.request.threads).digest(size)
+    if found != made.tree.digest(size):
+        raise ContentError(_differs(output.name))
+    return found.hex(), size
+
+
+def _reopened(plan: Plan, output: FileOutput | DeviceOutput, limits: Limits) -> Disk:
+    source = again(output)
+    try:
+        return disk_of(source, limits, format=plan.request.to.name)
+    except BaseException:
+        source.close()
+        raise
+
+
+def again(output: FileOutput | DeviceOutput) -> FileSource:
+    """What was written, as a source of its own; it reads the same file, which has no name yet."""
+    fd = os.dup(output.fd)
+    return FileSource(fd, os.fstat(fd), output.name, isinstance(output, DeviceOutput))

@@ -1,0 +1,127 @@
+"""Batches: targets' names, journals, failures that stop nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from imgtool.conversion import batch
+from imgtool.conversion.api import request_of
+from imgtool.conversion.journal import Journal
+from imgtool.conversion.request import Request
+from imgtool.errors import InputError, OutputError, UsageError
+
+MIB = 1 << 20
+
+
+def request(source: Path | str, target: Path | str, to: str = "qcow2") -> Request:
+    """A conversion with nothing special."""
+    return request_of(str(source), str(target), to, options={})
+
+
+@pytest.mark.parametrize(
+    ("source", "member", "to", "name"),
+    [
+        ("a/disk.img", None, "qcow2", "disk.qcow2"),
+        ("disk.tar.qcow2.xz", None, "raw", "disk.tar.raw"),
+        ("DISK.VMDK.GZ", None, "vdi", "DISK.vdi"),
+        ("x.ova", "dir/disk1.vmdk", "qcow2", "disk1.qcow2"),
+        (".img", None, "raw", ".img.raw"),
+        ("noext", None, "vhd", "noext.vhd"),
+        ("release-1.2", None, "vhdx", "release-1.2.vhdx"),
+        ("d.img", None, "ami", "d.ami"),
+    ],
+)
+def test_names_of_targets(source: str, member: str | None, to: str, name: str) -> None:
+    """The endings of wrappers and images go, the target's comes; never a folder of the member's name."""
+    assert batch.target_name(source, member, to, "out") == f"out/{name}"
+
+
+def test_two_of_one_target() -> None:
+    """Refused before work starts."""
+    with pytest.raises(UsageError, match="both be written"):
+        batch.one_target_each([request("a/x.img", "out/x.qcow2"), request("b/x.img", "out/./x.qcow2")])
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> list[Request]:
+    """Three conversions, of which the second cannot be done."""
+    for number in (1, 3):
+        (tmp_path / f"{number}.img").write_bytes(bytes([number]) * MIB)
+    return [request(tmp_path / f"{number}.img", tmp_path / f"{number}.qcow2") for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_a_failure_stops_nothing(work: list[Request], jobs: int) -> None:
+    """Outcomes come in order; the one that failed says why."""
+    outcomes = list(batch.run_all(work, jobs=jobs))
+    assert [outcome.request.source for outcome in outcomes] == [one.source for one in work]
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    assert isinstance(outcomes[1].error, InputError)
+
+
+def test_a_journal_is_resumed(work: list[Request], tmp_path: Path) -> None:
+    """What is done and as it was is not done again; what changed, and what was asked for differently, is."""
+    path = str(tmp_path / "journal")
+    with Journal(path, resume=False) as journal:
+        first = list(batch.run_all(work, journal=journal))
+    (tmp_path / "2.img").write_bytes(b"\2" * MIB)
+    with Journal(path, resume=True) as journal:
+        second = list(batch.run_all(work, journal=journal))
+        assert [outcome.earlier is not None for outcome in second] == [True, False, True]
+        assert second[1].conversion is not None
+        assert first[0].conversion is not None
+        assert second[0].earlier == json.loads(json.dumps(first[0].conversion.to_dict()))
+    os.utime(work[0].source, ns=(5, 5))
+    os.unlink(work[2].target)
+    other = work[1]._replace(options={"cluster_size": "4K"}, force=True)
+    with Journal(path, resume=True) as journal:
+        asked = [work[0]._replace(force=True), other, work[2]]
+        third = list(batch.run_all(asked, journal=journal))
+        assert [outcome.conversion is not None for outcome in third] == [True, True, True]
+    with Journal(path, resume=True) as journal:
+        assert all(outcome.earlier for outcome in batch.run_all(asked, journal=journal))
+
+
+def test_a_journal_that_was_cut_off(work: list[Request], tmp_path: Path) -> None:
+    """A line that a crash cut is passed over, and what comes after it is a line of its own."""
+    path = tmp_path / "journal"
+    with Journal(str(path), resume=False) as journal:
+        list(batch.run_all(work, journal=journal))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with Journal(str(path), resume=True) as journal:
+        again = list(batch.run_all([one._replace(force=True) for one in work], journal=journal))
+    assert [outcome.earlier is not None for outcome in again] == [True, False, False]
+    with Journal(str(path), resume=True) as journal:
+        assert journal.done(work[2]) is not None
+
+
+def test_no_journal(work: list[Request], tmp_path: Path) -> None:
+    """A file that is something else is left alone; one that cannot be written is said so."""
+    other = tmp_path / "notes.jsonl"
+    other.write_text('{"a": 1}\n')
+    with pytest.raises(InputError, match="no journal"):
+        Journal(str(other), resume=True)
+    assert other.read_text() == '{"a": 1}\n'
+    with pytest.raises(OutputError):
+        Journal(str(tmp_path / "missing" / "journal"), resume=False)
+
+
+def test_a_journal_of_odd_names(tmp_path: Path) -> None:
+    """Names that are not UTF-8, with newlines and quotes, are told apart and found again."""
+    names = [b"\xff\xfe.img", b"new\nline.img", b'"quote".img', b"-option.img"]
+    made = []
+    for name in names:
+        path = os.path.join(os.fsencode(tmp_path), name)
+        with open(path, "wb") as file:
+            file.write(name * 1000)
+        made.append(request(os.fsdecode(path), os.fsdecode(path) + ".vdi", "vdi"))
+    place = str(tmp_path / "journal")
+    with Journal(place, resume=False) as journal:
+        assert all(outcome.conversion for outcome in batch.run_all(made, journal=journal))
+    with Journal(place, resume=True) as journal:
+        assert all(outcome.earlier for outcome in batch.run_all(made, journal=journal))

@@ -1,0 +1,179 @@
+"""The rules of a conversion: each is raised by a plan or a target that it is made for, and not by one close by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imgtool
+from imgtool.conversion import checks
+from imgtool.conversion.api import prepared, request_of
+from imgtool.conversion.judge import after, before
+from imgtool.conversion.planned import Finished, Planned
+from imgtool.limits import DEFAULT
+from imgtool.model.report import Report
+from imgtool.model.volumes import Partition
+from tests.kit import fixture, need, qemu_create, run
+
+MIB = 1 << 20
+
+
+def losses(path: Path, to: str, **names: Any) -> set[str]:
+    """The codes of what converting an image would lose."""
+    with prepared(request_of(str(path), "", to, options=names.pop("options", {}), **names), DEFAULT) as job:
+        return {finding.code for finding in job.losses}
+
+
+def made(folder: Path, format: str, *options: str, size: str = "4M") -> Path:
+    """An image of qemu-img's."""
+    return qemu_create(folder / f"a.{format}", format, size, *options)
+
+
+def with_snapshot(folder: Path) -> Path:
+    """A qcow2 with an internal snapshot called first."""
+    path = made(folder, "qcow2")
+    run(need("qemu-img"), "snapshot", "-c", "first", str(path))
+    return path
+
+
+def with_bitmap(folder: Path) -> Path:
+    """A qcow2 with a persistent bitmap."""
+    path = made(folder, "qcow2")
+    run(need("qemu-img"), "bitmap", "--add", str(path), "backup")
+    return path
+
+
+def over_base(folder: Path) -> Path:
+    """A qcow2 over a raw base."""
+    (folder / "base.raw").write_bytes(bytes(4 * MIB))
+    return made(folder, "qcow2", "backing_file=base.raw", "backing_fmt=raw")
+
+
+def compressed(folder: Path) -> Path:
+    """A qcow2 with compressed clusters."""
+    (folder / "plain.raw").write_bytes(b"text " * MIB)
+    run(need("qemu-img"), "convert", "-c", "-O", "qcow2", str(folder / "plain.raw"), str(folder / "c.qcow2"))
+    return folder / "c.qcow2"
+
+
+def appliance(folder: Path) -> Path:
+    """An appliance of one disk."""
+    path = folder / "a.ova"
+    path.write_bytes(fixture("ova/small.ova.gz"))
+    return path
+
+
+def odd(folder: Path) -> Path:
+    """A raw disk that is no whole sectors."""
+    path = folder / "odd.raw"
+    path.write_bytes(b"x" * 1000)
+    return path
+
+
+def fixed(folder: Path) -> Path:
+    """A fixed vhd."""
+    return made(folder, "vpc", "subformat=fixed")
+
+
+def plain(folder: Path) -> Path:
+    """A raw disk with nothing special."""
+    path = folder / "plain.raw"
+    path.write_bytes(b"x" * MIB)
+    return path
+
+
+CASES: list[tuple[str, Callable[[Path], Path], str, dict[str, Any], str, dict[str, Any]]] = [
+    # code, source, target, how it is raised; target and how it is not
+    ("CNV001", with_snapshot, "raw", {}, "raw", {"snapshot": "first"}),
+    ("CNV002", with_bitmap, "qcow2", {}, "", {}),
+    ("CNV003", over_base, "raw", {"follow": True}, "", {}),
+    ("CNV004", compressed, "qcow2", {}, "qcow2", {"compress": "zstd"}),
+    ("CNV004", compressed, "vmdk", {}, "vmdk", {"options": {"subformat": "streamOptimized"}}),
+    ("CNV005", lambda folder: made(folder, "vmdk"), "raw", {}, "", {}),
+    ("CNV006", lambda folder: made(folder, "vpc"), "raw", {}, "vhd", {}),
+    ("CNV007", odd, "qcow2", {}, "raw", {}),
+    ("CNV007", plain, "raw", {"align": 2 * MIB}, "raw", {"align": MIB}),
+    ("CNV008", lambda folder: made(folder, "vdi"), "raw", {}, "", {}),
+    ("CNV010", appliance, "raw", {}, "", {}),
+    ("CNV011", fixed, "vhd", {}, "vhd", {"options": {"subformat": "fixed"}}),
+    ("CNV013", with_snapshot, "raw", {"snapshot": "first"}, "raw", {}),
+    ("CNV014", lambda folder: made(folder, "qcow2", "extended_l2=on"), "qcow2", {}, "", {}),
+]
+
+
+@pytest.mark.parametrize(("code", "source", "to", "how", "other", "otherwise"), CASES)
+def test_losses(
+    code: str,
+    source: Callable[[Path], Path],
+    to: str,
+    how: dict[str, Any],
+    other: str,
+    otherwise: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """Told where something is lost; not where it is kept, nor for a plain disk."""
+    path = source(tmp_path)
+    assert code in losses(path, to, **how)
+    assert code not in (losses(path, other, **otherwise) if other else losses(plain(tmp_path), to))
+
+
+def planned(path: Path, to: str = "raw") -> Planned:
+    """A plan as its rules see it."""
+    report = imgtool.inspect(path, ())
+    size = report.virtual_size or 0
+    return Planned(report, report, to, "native", {}, size, size)
+
+
+def codes(plan: Planned) -> set[str]:
+    """What a plan would lose."""
+    return {finding.code for finding in before(plan, DEFAULT)}
+
+
+def test_sectors_of_4096(tmp_path: Path) -> None:
+    """A vhdx with large sectors, and with small ones."""
+    plan = planned(made(tmp_path, "vhdx"))
+    assert "CNV009" not in codes(plan)
+    details: Any = plan.report.details
+    large = replace(plan.report, details=replace(details, logical_sector_size=4096))
+    assert "CNV009" in codes(plan._replace(report=large))
+
+
+def test_partitions_that_go(tmp_path: Path) -> None:
+    """A machine image of a disk with an EFI partition, and of one without."""
+    plan = planned(plain(tmp_path), "ami")
+    assert "CNV012" not in codes(plan)
+    efi = Partition(1, 0, MIB, "x", "EFI System")
+    assert "CNV012" in codes(plan._replace(left_out=(efi,)))
+
+
+def found(plan: Planned, report: Report, size: int | None = None) -> set[str]:
+    """What is wrong with a target."""
+    size = report.virtual_size or 0 if size is None else size
+    return {finding.code for finding in after(Finished(plan, report, size), DEFAULT)}
+
+
+def test_targets(tmp_path: Path) -> None:
+    """A target of another format, with an error, of another size; and one as it should be."""
+    plan = planned(plain(tmp_path), "qcow2")
+    sound = imgtool.inspect(made(tmp_path, "qcow2"), ())
+    assert found(plan, sound) == set()
+    assert found(plan._replace(to="raw"), sound) == {"CNV301"}
+    assert found(plan, sound, 5 * MIB) == {"CNV303"}
+    broken = imgtool.inspect(over_base(tmp_path), ())
+    assert found(plan, broken) == {"CNV302"}
+    assert found(plan._replace(report=broken), broken) == set()
+
+
+def test_a_failing_rule_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a finding of severity error."""
+
+    def fail(planned: Planned, limits: object) -> Any:
+        raise RuntimeError("rule")
+
+    monkeypatch.setattr(checks.LOSSES[0], "check", fail)
+    told = before(planned(plain(tmp_path)), DEFAULT)
+    assert [(one.code, one.severity) for one in told] == [("IMG902", "error")]
