@@ -1,0 +1,183 @@
+"""The catalog's database: a file of SQLite in a folder, or PostgreSQL by its URL.
+
+A transaction is `read()` or `write()`; SQLite's writers wait for each other when they begin, so that none fails in
+the middle. Whatever the library raises leaves as one of ours, without the password of a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from imgtool.errors import ImgtoolError, InputError, NotFoundError, OutputError, ToolMissingError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
+
+FILE = "catalog.db"
+BUSY = 30  #: seconds that a writer waits for another
+REACH = 10  #: seconds within which a server must answer
+
+#: The second half of a failure, by the beginning of SQLite's name for it.
+_SQLITE: tuple[tuple[str, type[ImgtoolError], str], ...] = (
+    ("SQLITE_BUSY", OutputError, "another process is writing to it for too long"),
+    ("SQLITE_READONLY", OutputError, "it cannot be written"),
+    ("SQLITE_FULL", OutputError, "no space is left"),
+    ("SQLITE_CANTOPEN", OutputError, "it cannot be opened"),
+    ("SQLITE_IOERR", OutputError, "it cannot be read or written"),
+    ("SQLITE_PERM", OutputError, "it cannot be opened"),
+    ("SQLITE_NOTADB", InputError, "is no database of SQLite"),
+    ("SQLITE_CORRUPT", InputError, "the database is damaged; the backups beside it are those before a migration"),
+)
+
+
+class Database:
+    """An open catalog. `place`: as it is shown; `folder`: where the file lies, None on a server."""
+
+    def __init__(self, engine: Engine, place: str, folder: str | None) -> None:
+        self._engine = engine
+        self.place = place
+        self.folder = folder
+
+    @property
+    def sqlite(self) -> bool:
+        """True for a file, False for a server."""
+        return self.folder is not None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises InputError, OutputError."""
+        with self._transaction(writing=False) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: all of it, or nothing. Raises InputError, OutputError."""
+        with self._transaction(writing=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, writing: bool) -> Iterator[Connection]:
+        from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+
+        try:
+            with self._engine.connect() as connection:
+                chosen = connection.execution_options(imgtool_writing=writing)
+                with chosen.begin():
+                    yield chosen
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
+            raise failure(error, self.place) from error
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_database(place: str | os.PathLike[str], *, create: bool = False) -> Database:
+    """The catalog in a folder, or behind a "postgresql://…" URL, migrated to this version's schema.
+
+    `create`: make the folder and the catalog where there is none (on a server: the tables). Raises NotFoundError,
+    InputError, OutputError, UsageError for another kind of URL, ToolMissingError without psycopg, RefusedError for a
+    catalog of a newer version.
+    """
+    from imgtool.catalog.migrate import bring_up
+
+    text = os.fsdecode(place)
+    database = _server(text) if "://" in text else _file(text, create)
+    try:
+        bring_up(database, create=create)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def now(connection: Connection) -> int:
+    """Microseconds since 1970: of the server, whose clock all machines share, or of this machine for a file."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy import text
+
+        told = connection.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"))
+        return int(told.scalar_one())
+    return time.time_ns() // 1000
+
+
+def stamp(at: int) -> str:
+    """Microseconds since 1970 as RFC 3339 in UTC, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // 1_000_000))
+
+
+def failure(error: DBAPIError, place: str) -> ImgtoolError:
+    """A failure of the database as one of ours."""
+    name = getattr(error.orig, "sqlite_errorname", None)
+    if name is None:
+        lines = str(error.orig or error).strip().splitlines() or ["no answer"]
+        return InputError(f"{place}: the database says: {lines[0]}")
+    for begin, kind, said in _SQLITE:
+        if name.startswith(begin):
+            return kind(f"{place}: {said} ({error.orig})")
+    return InputError(f"{place}: {error.orig}")
+
+
+def _file(folder: str, create: bool) -> Database:
+    path = os.path.join(folder, FILE)
+    if not os.path.exists(path):
+        if not create:
+            raise NotFoundError(f"{folder}: no catalog is there; `imgtool catalog init` makes one")
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: {error.strerror}") from error
+    from sqlalchemy import URL, create_engine, event
+
+    engine = create_engine(URL.create("sqlite", database=path), connect_args={"timeout": BUSY})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return Database(engine, path, folder)
+
+
+def _prepare(connection: Any, record: object) -> None:
+    """Set a new connection up: transactions are begun by `_begin` alone; what was committed is on the disk."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("imgtool_writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _server(text: str) -> Database:
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise UsageError("the URL of a catalog is postgresql://USER@HOST/DATABASE") from None
+    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise UsageError(f"{url.drivername}://: a catalog is a folder, or a postgresql:// URL")
+    url = url.set(drivername="postgresql+psycopg")
+    try:
+        engine = create_engine(
+            url,
+            connect_args={"connect_timeout": REACH},
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+        )
+    except ImportError:
+        raise ToolMissingError("PostgreSQL needs psycopg: pip install 'disk-imgtool[postgresql]'") from None
+    return Database(engine, url.set(drivername="postgresql").render_as_string(hide_password=True), None)

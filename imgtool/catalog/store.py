@@ -1,0 +1,394 @@
+"""Where the bytes of images are kept: an interface, and the folder of files that is the default.
+
+Contract of a store:
+- A blob's key is an image's id and the number of the upload ("ID.N"), never a name that a user chose; anything else
+  is a UsageError before a path is made of it. No key is ever used twice, so no upload overwrites another's blob.
+- `begin` claims a key: while the claim is held `alive` says so to every process that shares the store, and a process
+  that dies holds it no longer. What it wrote is then found by `claims`, and removed by `discard`.
+- A blob appears whole, flushed, at `commit`; before it there is none under its key, whatever happens.
+- `delete` of what is not there is no failure: 0 bytes are freed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError, UsageError
+from imgtool.sources.base import Source
+from imgtool.sources.file import open_file
+
+Import = Literal["copy", "move", "link"]
+
+_FICLONE = 0x40049409
+_PATIENCE = 0.5  #: seconds within which one that only looks at a claim lets go of it
+
+_KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.[1-9][0-9]{0,8}")
+
+
+class Blob(NamedTuple):
+    """A blob of the store: its key and its bytes."""
+
+    key: str
+    size: int
+
+
+def blob_key(identifier: str, attempt: int) -> str:
+    """The key of the data that an image's upload of that number brings. Raises UsageError."""
+    return known_key(f"{identifier}.{attempt}")
+
+
+def known_key(text: str) -> str:
+    """The text where it has the form of a key. Raises UsageError."""
+    if not _KEY.fullmatch(text):
+        raise UsageError(f"{text!r} is no key of a blob")
+    return text
+
+
+class Upload(ABC):
+    """A claim on a key, and the bytes that come. Use as a context: what was not committed is thrown away."""
+
+    key: str
+    size: int = 0
+    linked: bool = False
+
+    @abstractmethod
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append `data`. Raises OutputError."""
+
+    @abstractmethod
+    def skip(self, length: int) -> None:
+        """Append bytes that are zero, without the space for them where the store can. Raises OutputError."""
+
+    @abstractmethod
+    def take(self, path: str, fd: int, how: Import) -> bool:
+        """Take a whole file without reading it, where the store can: `path` opened as `fd`. False where it cannot.
+
+        copy: share its blocks. move: give it a second name, the first is the caller's to remove. link: share the
+        file itself, which others may change. Raises OutputError.
+        """
+
+    @abstractmethod
+    def source(self) -> Source:
+        """What came so far, to read."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make the blob appear, whole and flushed. The claim is held until `close`. Raises OutputError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the claim, and of what was not committed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class BlobStore(ABC):
+    """Bytes by their keys. `place`: as it is shown."""
+
+    place: str
+
+    @abstractmethod
+    def begin(self, key: str) -> Upload:
+        """Claim a key. Raises RefusedError where another process has it, OutputError."""
+
+    @abstractmethod
+    def open(self, key: str) -> Source:
+        """A blob to read. Raises NotFoundError, InputError."""
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """Bytes of a blob; None where there is none. Raises InputError."""
+
+    @abstractmethod
+    def path(self, key: str) -> str | None:
+        """The blob's file, to be opened for reading only; None where the store has no files."""
+
+    @abstractmethod
+    def delete(self, key: str) -> int:
+        """Remove a blob: the bytes that it had, 0 where it is not there. Raises OutputError."""
+
+    @abstractmethod
+    def blobs(self) -> Iterator[Blob]:
+        """Every blob. Raises InputError."""
+
+    @abstractmethod
+    def claims(self) -> Iterator[str]:
+        """Keys of uploads that were begun and have left something behind. Raises InputError."""
+
+    @abstractmethod
+    def alive(self, key: str) -> bool:
+        """True while some process holds the claim on a key."""
+
+    @abstractmethod
+    def discard(self, key: str) -> int:
+        """Remove what a dead upload left under its key, but no blob: the bytes freed.
+
+        Raises OutputError, RefusedError where the upload is alive.
+        """
+
+
+class LocalStore(BlobStore):
+    """Files in `blobs/` of a folder; what is on its way lies in `uploads/` beside, with a lock that dies with its
+    process."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.place = os.fsdecode(folder)
+        self._blobs = os.path.join(self.place, "blobs")
+        self._uploads = os.path.join(self.place, "uploads")
+
+    def begin(self, key: str) -> Upload:
+        known_key(key)
+        with _failing(self.place):
+            for folder in (self._blobs, self._uploads):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            lock = self._claim(key)
+        try:
+            return _LocalUpload(key, lock, self._parts(key), os.path.join(self._blobs, key))
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def _claim(self, key: str) -> int:
+        """The lock of a key, held. Another that holds it may be one that only looks whether it is held."""
+        path = self._parts(key)[0]
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            held = _locked(fd)
+            if held and _same(path, fd):
+                return fd
+            os.close(fd)
+            if not held and time.monotonic() > deadline:
+                raise RefusedError(f"image {key.partition('.')[0]}: another upload into it is under way")
+            time.sleep(0.005)
+
+    def _parts(self, key: str) -> tuple[str, str]:
+        """The lock, and the data that is on its way."""
+        return os.path.join(self._uploads, f"{key}.lock"), os.path.join(self._uploads, f"{key}.part")
+
+    def open(self, key: str) -> Source:
+        path = os.path.join(self._blobs, known_key(key))
+        try:
+            return open_file(path, False)
+        except NotFoundError:
+            raise NotFoundError(f"{self.place}: the data of image {key.partition('.')[0]} is missing") from None
+
+    def size(self, key: str) -> int | None:
+        try:
+            return os.stat(os.path.join(self._blobs, known_key(key)), follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{self.place}: {error.strerror}") from error
+
+    def path(self, key: str) -> str | None:
+        return os.path.join(self._blobs, known_key(key))
+
+    def delete(self, key: str) -> int:
+        freed = _remove(os.path.join(self._blobs, known_key(key)), self.place)
+        if freed is not None:
+            with _failing(self.place):
+                _flush(self._blobs)
+        return freed or 0
+
+    def blobs(self) -> Iterator[Blob]:
+        for name in self._names(self._blobs):
+            size = self.size(name) if _KEY.fullmatch(name) else None
+            if size is not None:
+                yield Blob(name, size)
+
+    def claims(self) -> Iterator[str]:
+        keys = (_KEY.match(name) for name in self._names(self._uploads))
+        yield from dict.fromkeys(found.group() for found in keys if found)
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{folder}: {error.strerror}") from error
+
+    def alive(self, key: str) -> bool:
+        try:
+            fd = os.open(self._parts(known_key(key))[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise InputError(f"{self.place}: {error.strerror}") from error
+        try:
+            return not _locked(fd, shared=True)
+        finally:
+            os.close(fd)
+
+    def discard(self, key: str) -> int:
+        with _failing(self.place):
+            try:
+                lock = self._claim(known_key(key))
+            except FileNotFoundError:
+                return 0
+            try:
+                path, part = self._parts(key)
+                freed = sum(_remove(one, self.place) or 0 for one in (part, f"{part}.new"))
+                _remove(path, self.place)
+                return freed
+            finally:
+                os.close(lock)
+
+
+class _LocalUpload(Upload):
+    def __init__(self, key: str, lock: int, parts: tuple[str, str], target: str) -> None:
+        self.key = key
+        self._lock_path, self._part = parts
+        self._target = target
+        self._lock = lock
+        self._own = True
+        self._fd = -1
+        with _failing(target):
+            if os.path.lexists(target):
+                raise RefusedError(f"{key}: that data is in the store already")
+            _remove(self._part, target)
+            self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        done = 0
+        with _failing(self._target):
+            while done < len(view):
+                done += os.pwrite(self._fd, view[done:], self.size + done)
+        self.size += len(view)
+
+    def skip(self, length: int) -> None:
+        with _failing(self._target):
+            os.ftruncate(self._fd, self.size + length)
+        self.size += length
+
+    def take(self, path: str, fd: int, how: Import) -> bool:
+        with _failing(self._target):
+            if how == "copy":
+                taken = _cloned(fd, self._fd)
+            else:
+                taken = self._second_name(path, fd, how)
+            if taken:
+                self.size = os.fstat(self._fd).st_size
+            return taken
+
+    def _second_name(self, path: str, fd: int, how: Import) -> bool:
+        """Give the file `fd` its name here; what stands at `path` by now may be another."""
+        given = os.fstat(fd)
+        if how == "move" and given.st_nlink != 1:
+            return False
+        new = f"{self._part}.new"
+        _remove(new, self._target)
+        try:
+            os.link(path, new, follow_symlinks=True)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
+                return False
+            raise
+        if not _same(new, fd):
+            os.unlink(new)
+            return False
+        os.replace(new, self._part)
+        named = os.open(self._part, os.O_RDONLY | os.O_CLOEXEC)
+        os.close(self._fd)
+        self._fd = named
+        self._own = False
+        self.linked = how == "link"
+        return True
+
+    def source(self) -> Source:
+        return open_file(self._part if os.path.exists(self._part) else self._target, False)
+
+    def commit(self) -> None:
+        with _failing(self._target):
+            if self._own:
+                os.fchmod(self._fd, 0o400)
+            os.fsync(self._fd)
+            os.rename(self._part, self._target)
+            _flush(os.path.dirname(self._target))
+
+    def close(self) -> None:
+        if self._lock < 0:
+            return
+        try:
+            if self._fd >= 0:
+                os.close(self._fd)
+            with suppress(OutputError):  # what stays is found by `claims`
+                _remove(f"{self._part}.new", self._target)
+                _remove(self._part, self._target)
+                _remove(self._lock_path, self._target)
+        finally:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _cloned(source: int, target: int) -> bool:
+    """Share the blocks of a whole file; False where the file system cannot."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        return False
+    return True
+
+
+def _locked(fd: int, *, shared: bool = False) -> bool:
+    """Lock an open file; False where another has it."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same(path: str, fd: int) -> bool:
+    """True where a path leads to an open file."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: str, place: str) -> int | None:
+    """Remove a file: its bytes, None where it is not there. Raises OutputError."""
+    with _failing(place):
+        try:
+            size = os.stat(path, follow_symlinks=False).st_size
+            os.unlink(path)
+        except FileNotFoundError:
+            return None
+        return size
+
+
+def _flush(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _failing(place: str) -> Iterator[None]:
+    """An OSError as a failure of the store at `place`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{place}: the store cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,203 @@
+"""Opening catalogs: made, found, migrated, refused."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from imgtool.catalog import migrate
+from imgtool.catalog.database import Database, now, open_database, stamp
+from imgtool.catalog.migrate import back_up
+from imgtool.catalog.tables import REVISIONS, tables
+from imgtool.errors import ImgtoolError, InputError, NotFoundError, OutputError, RefusedError, UsageError
+from tests.kit import ROOT
+
+
+def test_the_migrated_schema_is_the_declared_one(database: Database) -> None:
+    """Alembic finds nothing to change."""
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables().metadata) == []
+
+
+def test_revisions_are_those_shipped() -> None:
+    """`REVISIONS` names every file of migrations/versions, in order."""
+    scripts = ScriptDirectory(str(ROOT / "imgtool" / "catalog" / "migrations"))
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+def test_there_must_be_one(place: str) -> None:
+    """Nothing is made by looking."""
+    with pytest.raises(NotFoundError, match="imgtool catalog init"):
+        open_database(place)
+    assert "://" in place or not os.path.exists(place)
+
+
+def test_it_is_found_again(place: str) -> None:
+    """Made once, open ever after; to make it again changes nothing."""
+    open_database(place, create=True).close()
+    with open_database(place) as database, database.read() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISIONS[-1]
+    open_database(place, create=True).close()
+
+
+def test_a_file_waits_for_nobody_and_forgets_nothing(tmp_path: Path) -> None:
+    """Write-ahead log, foreign keys, flushed commits; the folder is its owner's."""
+    with open_database(tmp_path / "c", create=True) as database, database.read() as connection:
+        pragmas = ("journal_mode", "foreign_keys", "synchronous")
+        assert [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas] == ["wal", 1, 2]
+    assert stat.S_IMODE((tmp_path / "c").stat().st_mode) == 0o700
+
+
+def test_a_newer_schema_is_refused(place: str) -> None:
+    """Clearly, and without touching it."""
+    with open_database(place, create=True) as database, database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for create in (False, True):
+        with pytest.raises(RefusedError, match=r"its schema is 9999, newer than this imgtool knows \(0001\)"):
+            open_database(place, create=create)
+
+
+def test_a_half_made_file_is_made_again(tmp_path: Path) -> None:
+    """An empty database is no catalog yet."""
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "catalog.db").touch()
+    with pytest.raises(NotFoundError):
+        open_database(tmp_path / "c")
+    open_database(tmp_path / "c", create=True).close()
+    open_database(tmp_path / "c").close()
+
+
+def test_others_tables_are_left_alone(tmp_path: Path) -> None:
+    """A database with images of somebody else is no catalog."""
+    (tmp_path / "catalog.db").touch()
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
+        connection.execute("CREATE TABLE images (id INTEGER)")
+    with pytest.raises(InputError, match="is no catalog of imgtool"):
+        open_database(tmp_path, create=True)
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 99, b"SQLite format 3\0" + bytes(range(256)) * 32])
+def test_what_is_no_database(tmp_path: Path, content: bytes) -> None:
+    """Other files, and damaged ones."""
+    (tmp_path / "catalog.db").write_bytes(content)
+    with pytest.raises(InputError):
+        open_database(tmp_path)
+
+
+def test_other_urls_are_refused_without_their_passwords() -> None:
+    """A folder, or PostgreSQL; a password is never told."""
+    with pytest.raises(UsageError, match="a catalog is a folder, or a postgresql:// URL"):
+        open_database("mysql://root:secret@localhost/x")
+    with pytest.raises(UsageError):
+        open_database("postgresql://host:port/x")
+    with pytest.raises(ImgtoolError) as caught:
+        open_database("postgresql://me:secret@/x?host=/nowhere")
+    assert isinstance(caught.value, InputError)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).startswith("postgresql://me:***@/x")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """A file is in its place."""
+    (tmp_path / "c").touch()
+    with pytest.raises(OutputError, match="c: File exists"):
+        open_database(tmp_path / "c", create=True)
+
+
+def test_the_backup_is_whole(tmp_path: Path) -> None:
+    """It has what was committed, also what still lies in the log, and is one file."""
+    with open_database(tmp_path, create=True) as database:
+        with database.write() as connection:
+            connection.execute(text("INSERT INTO leases VALUES ('a', 'b', 1, 2)"))
+        path = back_up(str(tmp_path), "0001")
+    assert os.path.basename(path).startswith("catalog-0001-")
+    with closing(sqlite3.connect(path)) as copy:
+        assert copy.execute("SELECT * FROM leases").fetchall() == [("a", "b", 1, 2)]
+        assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_older_schema_is_migrated_after_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy is made before the first change; a migration that fails changes nothing."""
+    with open_database(tmp_path, create=True) as database, database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    monkeypatch.setattr(migrate, "REVISIONS", ("0000", *REVISIONS))
+    with pytest.raises(Exception, match="0000"):  # what Alembic says of a revision that it has not
+        open_database(tmp_path)
+    backups = list(tmp_path.glob("catalog-0000-*.db"))
+    assert len(backups) == 1
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
+
+
+def test_many_make_the_same_catalog_at_once(place: str) -> None:
+    """One migrates, the others wait for it."""
+    program = f"from imgtool.catalog.database import open_database\nopen_database({place!r}, create=True).close()"
+    started = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", program], cwd=ROOT, stderr=subprocess.PIPE)
+        for _ in range(6)
+    ]
+    for process in started:
+        _, told = process.communicate()
+        assert process.returncode == 0, told.decode()
+    open_database(place).close()
+
+
+def write(database: Database, *statements: str, then: type[Exception] | None = None) -> None:
+    """Run statements in one transaction, and fail behind them where asked to."""
+    with database.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        if then is not None:
+            raise then
+
+
+LEASE = "INSERT INTO leases VALUES ('a', '{}', 1, 2)"
+
+
+def test_a_failed_transaction_changes_nothing(database: Database) -> None:
+    """All of it, or nothing."""
+    with pytest.raises(ZeroDivisionError):
+        write(database, LEASE, then=ZeroDivisionError)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM leases")).scalar() == 0
+
+
+def test_a_full_or_read_only_place_is_a_failure_to_write(tmp_path: Path) -> None:
+    """In words, and with the place."""
+    with open_database(tmp_path, create=True) as database:
+        with pytest.raises(OutputError, match=r"catalog.db: no space is left"):
+            write(database, "PRAGMA max_page_count = 1", LEASE.format("b" * 100_000))
+        with pytest.raises(OutputError, match=r"catalog.db: it cannot be written"):
+            write(database, "PRAGMA query_only = ON", LEASE)
+
+
+def test_times(database: Database) -> None:
+    """Microseconds that only grow, and RFC 3339."""
+    with database.read() as connection:
+        first, second = now(connection), now(connection)
+    assert 1_700_000_000_000_000 < first <= second
+    assert stamp(1_399_310_230_999_999) == "2014-05-05T17:17:10Z"
+
+
+def test_opening_a_catalog_that_is_up_to_date_loads_no_alembic(tmp_path: Path) -> None:
+    """Migrations are loaded where there is one to run."""
+    open_database(tmp_path, create=True).close()
+    program = (
+        "import sys\nfrom imgtool.catalog.database import open_database\n"
+        f"open_database({str(tmp_path)!r}).close()\n"
+        "print(sorted({'alembic', 'psycopg', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
