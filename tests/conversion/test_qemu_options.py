@@ -77,6 +77,11 @@ def test_options_that_are_not_offered(name: str) -> None:
         ("vhdx", {"block_size": "3M"}, "block_size is 0 or a power of two from 1M to 256M, not 3145728"),
         ("vhdx", {"block_size": "512K"}, "block_size is 0 or a power of two from 1M to 256M, not 524288"),
         ("vhdx", {"log_size": "1100K"}, "log_size is a multiple of 1048576, not 1126400"),
+        (
+            "qed",
+            {"cluster_size": "64M", "table_size": "2"},
+            "cluster_size and table_size together are too large for QEMU's arithmetic",
+        ),
         ("parallels", {"cluster_size": "1000"}, "cluster_size is a multiple of 512, not 1000"),
     ],
 )

@@ -68,6 +68,18 @@ def proved(raw: Path, path: Path, form: str, qemu: str, *, checked: bool = False
     Guest bytes by `qemu-img compare`, and by digests of ours at the image's size; with `checked` by `qemu-img check`;
     then our validation and deep check, without an error or a warning.
     """
+    same_content(raw, path, qemu, checked=checked)
+    verdict = imgtool.validate(path, disk_format=form, deep=True)
+    assert verdict.accepted
+    assert not verdict.incomplete
+    assert not [finding for finding in verdict.findings if finding.severity != "note"]
+    result = check(path)
+    assert result.clean
+    assert not [finding for finding in result.findings if finding.severity != "note"]
+
+
+def same_content(raw: Path, path: Path, qemu: str, *, checked: bool = False) -> None:
+    """Fail unless the image holds what the raw file does, by qemu-img and by digests; `checked` as for `proved`."""
     same = run(need("qemu-img"), "compare", "-f", "raw", "-F", qemu, str(raw), str(path))
     assert b"Images are identical." in same
     if checked:
@@ -85,10 +97,3 @@ def proved(raw: Path, path: Path, form: str, qemu: str, *, checked: bool = False
         assert block_digest(disk) == digest
     with open(raw, "r+b") as file:
         file.truncate(kept)
-    verdict = imgtool.validate(path, disk_format=form, deep=True)
-    assert verdict.accepted
-    assert not verdict.incomplete
-    assert not [finding for finding in verdict.findings if finding.severity != "note"]
-    result = check(path)
-    assert result.clean
-    assert not [finding for finding in result.findings if finding.severity != "note"]
