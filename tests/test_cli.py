@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "snapshots.img").write_bytes(fixture("qcow2/snapshots.qcow2"))
     (tmp_path / "appliance.ova").write_bytes(fixture("ova/small.ova.gz"))
     (tmp_path / "site.toml").write_text('fail_on = "warning"\n[references]\nfollow = ["backing"]\n')
+    (tmp_path / "pass.txt").write_text("a passphrase")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.qcow2").write_bytes(plain)
     (tmp_path / "images" / "two.raw").write_bytes(bytes(1024))

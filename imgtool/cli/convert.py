@@ -40,7 +40,8 @@ EXAMPLES = (
     "imgtool convert disk.img --to vhdx --engine qemu-img --verify none --progress none --quiet --force -o new.vhdx",
     "imgtool convert snapshots.img --snapshot first --format qcow2 --to raw --output first.raw",
     "imgtool convert disk.img --follow --follow-in images --if-unsafe allow:QCW501 --to raw -o flat.raw",
-    "imgtool convert disk.img --policy strict --member disk.img --secret-file pass.txt --to luks -o disk.luks",
+    "imgtool convert appliance.ova --member disk1.vmdk --policy permissive --to raw -o one.raw",
+    "imgtool convert disk.img --to luks --option iter-time=10 --secret-file pass.txt -o disk.luks",
     "find images -type f -print0 | imgtool convert --files0-from - --to raw --out-dir out --device",
 )
 

@@ -23,7 +23,8 @@ EXAMPLES = (
     "imgtool measure disk.img --to vhd --option subformat=fixed --align 1MiB",
     "imgtool measure disk.img --to vhdx --engine qemu-img --quiet --progress none",
     "imgtool measure snapshots.img --format qcow2 --snapshot first --to raw --policy default --if-unsafe reject",
-    "imgtool measure disk.img --follow --follow-in images --device --member disk.img --to vdi",
+    "imgtool measure disk.img --follow --follow-in images --device --to vdi",
+    "imgtool measure appliance.ova --member disk1.vmdk --to qcow2",
 )
 
 

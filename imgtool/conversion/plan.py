@@ -66,7 +66,8 @@ def _qemu_options(request: Request) -> tuple[dict[str, Value], bool]:
     if "level" in given:
         raise UsageError("qemu-img takes no level; the native engine does")
     options, compress = checked(qemu.options_of(entry.name), given, entry.name), packed != "none"
-    qemu.check(entry.name, options, compress=compress, secret=request.secret_file is not None or not request.target)
+    measuring = not request.target and qemu.encrypts(entry.name, options)
+    qemu.check(entry.name, options, compress=compress, secret=request.secret_file is not None or measuring)
     return options, compress
 
 
