@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Pack = Callable[[bytes], bytes]
 
 #: Levels of each way to compress, the least and the most, and the one that is taken for 0.
-DEFLATE_LEVELS = (1, 12, 5)
+DEFLATE_LEVELS = (1, 12, 2)
 DEFLATE_4K_LEVELS = (1, 9, 6)
 ZSTD_LEVELS = (1, 22, 4)
 
