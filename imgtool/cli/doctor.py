@@ -28,7 +28,7 @@ LIBRARIES = (
     ("lz4", "lz4 wrappers and ramdisks", True),
     ("defusedxml", "OVF and bundle manifests", True),
 )
-PROGRAMS = (("qemu-img", "the oracle of the tests"),)
+PROGRAMS = (("qemu-img", "vhdx, qed, qcow, parallels and luks targets of convert; the oracle of the tests"),)
 
 
 @app.command("doctor", epilog=epilog("imgtool doctor", "imgtool doctor --json"))

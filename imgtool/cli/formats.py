@@ -8,12 +8,26 @@ import typer
 
 from imgtool.cli.frame import AsJson, epilog, verb
 from imgtool.containers import CONTAINERS
+from imgtool.detect.registry import Entry
 from imgtool.formats import FORMATS
 from imgtool.volumes import VOLUMES
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-ABILITIES = ("detect", "read", "check", "write")
+ABILITIES = ("detect", "read", "check")
+
+
+def _engines(entry: Entry) -> list[str]:
+    """What writes a format: "native", "qemu-img", both, or nothing."""
+    from imgtool.conversion.qemu_options import TARGETS
+
+    native = ["native"] if entry.writer is not None else []
+    return [*native, *(["qemu-img"] if entry.kind == "format" and entry.name in TARGETS else [])]
+
+
+def _marks(entry: Entry) -> str:
+    written = {(): "-", ("qemu-img",): "q"}.get(tuple(_engines(entry)), "w")
+    return "".join(ability[0] if ability in entry.abilities else "-" for ability in ABILITIES) + written
 
 
 @app.command("formats", epilog=epilog("imgtool formats", "imgtool formats --json"))
@@ -32,16 +46,16 @@ def command(as_json: AsJson = False) -> None:
                 "qemu": entry.qemu,
                 "glance": entry.glance,
                 "aliases": list(entry.aliases),
-                "abilities": list(entry.abilities),
+                "abilities": [*entry.abilities, *(["write"] if _engines(entry) else [])],
+                "engines": _engines(entry),
             }
             print(json.dumps(told))
         return
     rows = [("NAME", "KIND", "QEMU", "GLANCE", "ABILITIES", "WHAT IT IS")]
     for entry in entries:
-        marks = "".join(ability[0] if ability in entry.abilities else "-" for ability in ABILITIES)
-        rows.append((entry.name, entry.kind, entry.qemu or "-", entry.glance or "-", marks, entry.title))
+        rows.append((entry.name, entry.kind, entry.qemu or "-", entry.glance or "-", _marks(entry), entry.title))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
         cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         sys.stdout.write(f"{cells}  {row[-1]}\n")
-    sys.stdout.write("\nabilities: d detected, r read, c checked, w written\n")
+    sys.stdout.write("\nabilities: d detected, r read, c checked, w written natively, q written by qemu-img\n")
