@@ -6,7 +6,7 @@
   ends it; and a pipe that closes when we die makes the kernel kill its group (fcntl(2), F_SETSIG).
 - It is bounded by address space and bytes written, never by time. What it says is kept only as far as it is told.
 
-Reference: qemu-img(1) of QEMU 7.2; `_BUGS` has what differs from what is written there.
+Reference: qemu-img(1) of QEMU 7.2; what differs from what is written there: `_BUGS`, and `IN_ORDER` of the options.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def convert(
         reading, writing = image(given, source_format), place(made)
         # "unsafe" leaves flushing to whoever gives the target its name: it is nobody's before.
         arguments = ["convert", "-p", *secret_object(secret)]
-        arguments += ["--image-opts", "-T", "writeback", "-t", "unsafe", "-m", "16", "-W", "-S", "4k"]
+        arguments += ["--image-opts", "-T", "writeback", "-t", "unsafe", "-m", "16", "-S", "4k"]
+        arguments += [] if target_format in IN_ORDER else ["-W"]
         arguments += ["-c"] if compress else []
         chosen = spelled(target_format, options)
         arguments += ["-O", TARGETS[target_format], *(["-o", chosen] if chosen else []), reading, writing]

@@ -19,7 +19,7 @@ from tests.kit import need, run
 from tests.targets.kit import loop_device
 
 MIB = 1024 * 1024
-TUNED = ["-T", "writeback", "-t", "unsafe", "-m", "16", "-W", "-S", "4k"]
+TUNED = ["-T", "writeback", "-t", "unsafe", "-m", "16", "-S", "4k", "-W"]
 
 
 @pytest.fixture
@@ -114,6 +114,14 @@ def test_backing_files_are_switched_off(raw: Path, tmp_path: Path, form: str, to
     arguments = it.seen()["argv"]
     assert arguments[-2].startswith(told)
     assert "-U" not in arguments
+
+
+@pytest.mark.parametrize(("target", "out_of_order"), [("qed", False), ("vdi", True), ("raw", True)])
+def test_out_of_order_where_it_can_be(raw: Path, tmp_path: Path, target: str, out_of_order: bool) -> None:
+    """A qed is written in order; it dies of an assertion otherwise."""
+    it = stand_in(tmp_path)
+    engine(raw, tmp_path, target, tool=it.tool)
+    assert ("-W" in it.seen()["argv"]) == out_of_order
 
 
 def test_a_backing_file_is_not_read(tmp_path: Path) -> None:
