@@ -30,6 +30,27 @@ def parse_size(text: str) -> int:
     return size
 
 
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_duration(text: str) -> int:
+    """Seconds named by `text` ("90", "45s", "30m", "12h", "7d", "2w"). Raises UsageError when it is no duration."""
+    body = text.strip().lower()
+    number = body.rstrip("smhdw")
+    unit = body[len(number) :]
+    if unit not in _SECONDS or not number.isascii() or not number.isdigit() or len(number) > 12:
+        raise UsageError(f"not a duration: {text!r} (say 90, 45s, 30m, 12h, 7d, 2w)")
+    return int(number) * _SECONDS[unit]
+
+
+def human_duration(seconds: int) -> str:
+    """`seconds` in the largest unit that says them exactly: "7d", "90s", "0s"."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
 def human_size(size: int) -> str:
     """`size` bytes for people: "196 KiB", "1.5 GiB". Exact below 1 KiB."""
     if size < KIB:

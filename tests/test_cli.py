@@ -43,6 +43,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "appliance.ova").write_bytes(fixture("ova/small.ova.gz"))
     (tmp_path / "site.toml").write_text('fail_on = "warning"\n[references]\nfollow = ["backing"]\n')
     (tmp_path / "pass.txt").write_text("a passphrase")
+    (tmp_path / "imgtool.toml").write_text('[scrubber]\ndelay = "2d"\n')
+    (tmp_path / "access.yaml").write_text('publicize_image: "role:publisher"\n')
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.qcow2").write_bytes(plain)
     (tmp_path / "images" / "two.raw").write_bytes(bytes(1024))

@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from imgtool.errors import UsageError
-from imgtool.units import GIB, KIB, MIB, TIB, ceil_div, guid_text, human_size, is_power_of_two, parse_size, uuid_text
+from imgtool.units import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    ceil_div,
+    guid_text,
+    human_duration,
+    human_size,
+    is_power_of_two,
+    parse_duration,
+    parse_size,
+    uuid_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +78,28 @@ def test_arithmetic() -> None:
     """Rounding up, powers of two."""
     assert [ceil_div(value, 4) for value in (0, 1, 4, 5)] == [0, 1, 1, 2]
     assert [value for value in range(-2, 20) if is_power_of_two(value)] == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("45s", 45), ("30m", 1800), (" 12H ", 43_200), ("7d", 604_800), ("2w", 1_209_600)],
+)
+def test_durations_as_people_type_them(text: str, seconds: int) -> None:
+    """A number of seconds, or of a unit."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "1.5h", "-1", "1y", "1h30m", "²", "1 d", "9" * 13])
+def test_no_duration(text: str) -> None:
+    """Everything else is refused with what is right."""
+    with pytest.raises(UsageError, match="say 90, 45s, 30m, 12h, 7d, 2w"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (1, "1s"), (90, "90s"), (300, "5m"), (43_200, "12h"), (604_800, "7d")]
+)
+def test_durations_for_people(seconds: int, text: str) -> None:
+    """In the largest unit that is exact, and read back as the same."""
+    assert human_duration(seconds) == text
+    assert parse_duration(text) == seconds

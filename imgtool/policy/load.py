@@ -43,7 +43,7 @@ def load_policy(text: str, place: str) -> Policy:
         kept = tuple(pair for pair in base.severities if pair[0] not in own)
         changes["severities"] = (*kept, *changes["severities"])
     if faults:
-        raise UsageError("\n".join(f"{place}: {fault}" for fault in faults))
+        raise UsageError(*(f"{place}: {fault}" for fault in faults))
     return base._replace(**changes)
 
 

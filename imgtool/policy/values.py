@@ -37,7 +37,7 @@ def kind(value: object) -> str:
 def text(value: object) -> str:
     """Text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise UsageError(f"text is needed, not {kind(value)}")
+        raise UsageError(f"text is needed, not {kind(value) if value != '' else 'an empty one'}")
     return value
 
 
