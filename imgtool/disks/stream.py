@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 from imgtool.sources.disk import ZEROS, Disk, clip
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 PIECE = 1024 * 1024  #: bytes of one piece; pieces begin at its multiples
 GRID = 64 * 1024  #: runs of zeros begin and end at its multiples
+
+_LARGEST = 32 * 1024 * 1024 - 64 * 1024  #: glibc takes a block of up to 32 MiB as a measure
 
 
 class Run(NamedTuple):
@@ -87,6 +90,17 @@ def threads_wanted() -> int:
     return max(2, min(8, len(os.sched_getaffinity(0))))
 
 
+@cache
+def keep_freed_memory() -> None:
+    """Have the memory of pieces used again, not given back and taken anew, which costs a fifth of a copy's time.
+
+    glibc gives back what is larger than the largest block that was freed so far, and free memory of twice that size
+    (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD). So one large block is taken and freed, and never touched.
+    """
+    block = bytes(_LARGEST)
+    del block
+
+
 def over_pieces(
     disk: Disk,
     work: Callable[[Run, bytes], T],
@@ -101,6 +115,7 @@ def over_pieces(
 
     `work` runs in threads, several pieces at once. Raises what reading raises (DiskError, NotFollowedError …).
     """
+    keep_freed_memory()
     count = threads or threads_wanted()
     todo = (part for run in runs(disk, start, length, grid) for part in _cut(run, piece))
     with ThreadPoolExecutor(count, thread_name_prefix="read") as pool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imgtool.disks.stream import GRID, PIECE, Run, chunks, over_pieces, runs
 from imgtool.sources.disk import Disk, DiskError
 from tests.disks.test_digest import Told
+from tests.kit import ROOT
 
 
 def reading() -> set[threading.Thread]:
@@ -158,3 +162,26 @@ def test_an_empty_disk() -> None:
     empty: Disk = Told(b"", [])
     assert list(runs(empty)) == []
     assert list(chunks(empty)) == []
+
+
+COPY = """
+import resource, sys
+from imgtool.disks.open import open_disk
+from imgtool.disks.stream import over_pieces
+with open_disk(sys.argv[1], format="raw") as disk:
+    for round in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        read = sum(len(data) for _, data in over_pieces(disk, lambda run, data: data))
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(read >> 20, faults)
+"""
+
+
+def test_memory_of_pieces_is_used_again(tmp_path: Path) -> None:
+    """Far fewer pages are asked of the system than were read: pieces do not each take fresh memory."""
+    path = tmp_path / "image.raw"
+    path.write_bytes(b"x" * (128 << 20))
+    done = subprocess.run([sys.executable, "-c", COPY, str(path)], cwd=ROOT, capture_output=True, check=True)
+    mebibytes, faults = map(int, done.stdout.split())
+    assert mebibytes == 128
+    assert faults < 128 * 256 // 8
