@@ -28,6 +28,7 @@ from typing import NamedTuple
 from imgtool.conversion.qemu_failures import Ended, failure
 from imgtool.conversion.qemu_given import handed, image, place, secret_object, secret_of, trim
 from imgtool.conversion.qemu_options import (
+    IN_ORDER,
     ON_DEVICES,
     TARGETS,
     check,
