@@ -190,7 +190,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def _seen(viewer: Viewer, filters: Filters) -> ColumnElement[bool]:
-    """What the list of a project shows."""
+    """What the list of a project shows: `visibility.lists` as a condition."""
     from sqlalchemy import and_, or_, select
 
     images, members = tables().images, tables().members
@@ -198,14 +198,13 @@ def _seen(viewer: Viewer, filters: Filters) -> ColumnElement[bool]:
     if viewer.member_status != "all":
         mine.append(members.c.status == viewer.member_status)
     shared = images.c.id.in_(select(members.c.image_id).where(*mine))
-    seen = [
-        images.c.owner == viewer.project,
-        images.c.visibility == "public",
-        and_(images.c.visibility == "shared", shared),
-    ]
+    open_to_all = [images.c.visibility == "public"]
     if filters.visibility == "community" or filters.owner is not None:
-        seen.append(images.c.visibility == "community")
-    return or_(*seen)
+        open_to_all.append(images.c.visibility == "community")
+    seen = or_(*open_to_all, and_(images.c.visibility == "shared", shared))
+    if set(filters.status) - set(LISTED):
+        seen = and_(seen, images.c.status.in_(LISTED))
+    return or_(images.c.owner == viewer.project, seen)
 
 
 def _sorting(key: SortKey) -> ColumnElement[object]:
