@@ -29,6 +29,7 @@ from imgtool.conversion.request import (
 from imgtool.conversion.run import again, make, read_back
 from imgtool.disks.links import permission
 from imgtool.disks.open import disk_of
+from imgtool.disks.recognise import entry_named
 from imgtool.errors import InputError, OutputError
 from imgtool.findings.core import Finding
 from imgtool.ingest.pump import Progress
@@ -329,6 +330,7 @@ def planned_of(plan: Plan, disk: Disk) -> Planned:
         snapshot=request.snapshot,
         left_out=left_out,
         compressed=any(one.kind == "compressed" for one in islice(disk.extents(), _LOOKED_AT)),
+        read_as=None if request.format is None else entry_named(request.format).name,
     )
 
 

@@ -17,7 +17,8 @@ class Planned(NamedTuple):
     which disk of that. `to` names the target ("ami" for a machine image), `engine` what writes it, with checked
     `options`. `source_size` and `target_size`: of the disk that is read and of what is given to the engine.
     `snapshot`: an internal snapshot is read instead of the current state. `left_out`: partitions that a machine image
-    does without. `compressed`: the source is, as far as its first runs tell.
+    does without. `compressed`: the source is, as far as its first runs tell. `read_as`: the format that the caller
+    says the source is of; None where it is what it was found to be.
     """
 
     report: Report
@@ -32,6 +33,7 @@ class Planned(NamedTuple):
     snapshot: str | None = None
     left_out: tuple[Partition, ...] = ()
     compressed: bool = False
+    read_as: str | None = None
 
 
 class Finished(NamedTuple):

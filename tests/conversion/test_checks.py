@@ -163,6 +163,8 @@ def test_targets(tmp_path: Path) -> None:
     assert found(plan, sound) == set()
     assert found(plan._replace(to="raw"), sound) == {"CNV301"}
     assert found(plan, sound, 5 * MIB) == {"CNV303"}
+    assert found(plan, sound, 4 * MIB - 512) == {"CNV303"}
+    assert found(plan, sound, 4 * MIB - 511) == set()
     broken = imgtool.inspect(over_base(tmp_path), ())
     assert found(plan, broken) == {"CNV302"}
     assert found(plan._replace(report=broken), broken) == set()
@@ -177,3 +179,27 @@ def test_a_failing_rule_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(checks.LOSSES[0], "check", fail)
     told = before(planned(plain(tmp_path)), DEFAULT)
     assert [(one.code, one.severity) for one in told] == [("IMG902", "error")]
+
+
+@pytest.mark.parametrize("verify", ["content", "none"])
+@pytest.mark.parametrize("to", ["qed", "vhdx", "parallels", "vhd"])
+def test_sizes_in_whole_sectors_are_right(to: str, verify: str, tmp_path: Path) -> None:
+    """What qemu-img rounds up is what was to be written, read back or not."""
+    options = {"force_size": "off"} if to == "vhd" else {}
+    done = imgtool.convert(odd(tmp_path), tmp_path / "new", to, engine="qemu-img", verify=verify, options=options)
+    assert done.findings == ()
+
+
+def test_a_geometry_of_virtualbox(tmp_path: Path) -> None:
+    """Both headers of a vdi can state one; VirtualBox writes the later one alone."""
+    path = tmp_path / "a.vdi"
+    path.write_bytes(fixture("vdi/virtualbox.vdi.gz"))
+    told = [one.message for one in imgtool.convert(path, tmp_path / "a.raw", "raw").losses if one.code == "CNV006"]
+    assert told == ["the geometry stays behind: 20 cylinders, 4 heads, 17 sectors"]
+
+
+def test_what_is_read_as_raw_loses_nothing(tmp_path: Path) -> None:
+    """All bytes of the file are the guest's, those of a geometry as well."""
+    path = made(tmp_path, "vpc")
+    assert "CNV006" in losses(path, "raw")
+    assert "CNV006" not in losses(path, "raw", format="raw", if_unsafe="allow")

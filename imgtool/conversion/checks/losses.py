@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imgtool.conversion.checks import seen
 from imgtool.conversion.planned import Planned
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
@@ -124,8 +125,8 @@ def geometry_lost(planned: Planned, limits: Limits) -> Iterator[Finding]:
 
     What to do: nothing for anything newer; else set the geometry in the new machine's configuration.
     """
-    geometry = fact(planned.report, "geometry")
-    if geometry is not None and planned.to != planned.report.format and geometry.cylinders:
+    geometry = seen.geometry(planned)
+    if geometry is not None and planned.to != planned.report.format:
         told = f"{geometry.cylinders} cylinders, {geometry.heads} heads, {geometry.sectors} sectors"
         yield geometry_lost.at(f"the geometry stays behind: {told}")
 

@@ -11,6 +11,7 @@ from imgtool.conversion.planned import Finished
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
 from imgtool.model.report import Report
+from imgtool.units import SECTOR, ceil_div
 
 #: Hundreds of codes that a target has for what it is (an encrypted one), not for what went wrong.
 _EXPECTED = "4"
@@ -58,14 +59,18 @@ def target_has_faults(finished: Finished, limits: Limits) -> Iterator[Finding]:
 def target_size_differs(finished: Finished, limits: Limits) -> Iterator[Finding]:
     """A guest would see a disk of another size than was planned.
 
-    What it checks: the virtual size of the target, inspected again, is what was written.
+    What it checks: the virtual size of the target, inspected again, is what was written, or that in whole sectors.
+    It may be larger on a block device, and where a vhd is asked to be as large as its geometry.
 
     Why it matters: a disk that is shorter than its content loses the end of it.
 
     What to do: report it; nothing was kept.
     """
     size = finished.report.virtual_size
-    if size is not None and size != finished.virtual_size:
+    planned, least = finished.planned, finished.virtual_size
+    open_ended = planned.to in ("raw", "ami") or planned.options.get("force_size") is False
+    most = size if open_ended else ceil_div(least, SECTOR) * SECTOR
+    if size is not None and most is not None and not least <= size <= most:
         yield target_size_differs.at(f"{finished.virtual_size} bytes were written, {size} are seen")
 
 
