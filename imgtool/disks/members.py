@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from imgtool.codecs.decode import Decoding
-from imgtool.containers.member import ContainerFacts, Member
 from imgtool.disks.recognise import Reading
 from imgtool.errors import InputError, UnsupportedError, UsageError
 from imgtool.limits import Limits
 from imgtool.sources.base import Source
 from imgtool.sources.memory import Window
+
+if TYPE_CHECKING:
+    from imgtool.codecs.decode import Decoding
+    from imgtool.containers.member import Member
 
 
 class Inside(Source):
@@ -62,6 +65,10 @@ def disk_names(reading: Reading) -> tuple[str, ...]:
 
 
 def _disks(reading: Reading) -> list[Member]:
+    if reading.entry.kind != "container":
+        return []
+    from imgtool.containers.member import ContainerFacts
+
     members = reading.facts.members if isinstance(reading.facts, ContainerFacts) else ()
     return [member for member in members if member.role in ("disk", "content")]
 
@@ -69,6 +76,8 @@ def _disks(reading: Reading) -> list[Member]:
 def _bytes(source: Source, member: Member, limits: Limits) -> Source:
     if member.source is not None:
         return member.source()
+    from imgtool.codecs.decode import Decoding
+
     decoding = member.stream() if member.stream is not None else None
     if not isinstance(decoding, Decoding):
         raise UnsupportedError(f"{source.name}: {member.name} has no bytes in it that can be read")
