@@ -77,7 +77,8 @@ def test_refcounts_past_32_bits() -> None:
 @pytest.mark.parametrize(
     ("name", "edits", "expected"),
     [
-        (CLUSTERS, [(7176, "8000000000000000")], {"leak": 1}),
+        (CLUSTERS, [(7176, "8000000000000000")], {"leak": 1, "l2-no-offset": 1}),
+        (CLUSTERS, [(7176, "0000000000000000")], {"leak": 1}),
         (CLUSTERS, [(7176, "8000000000001e02")], {"l2-reserved": 1}),
         (CLUSTERS, [(7176, "0000000000001e00")], {"l2-copied": 1}),
         (CLUSTERS, [(1536, "0000000000001c00")], {"l1-copied": 1}),

@@ -79,7 +79,7 @@ def reserved(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
     """A table entry has bits set that must be clear, or no offset where there must be one.
 
     What it checks: reserved bits of L1, L2 and reference count table entries are 0; an L1 entry that is not 0 has
-    an offset.
+    an offset, and so has an L2 entry with the copied flag (but for a data file's).
 
     Why it matters: a newer program meant something by them that this one does not know, or the table is damaged.
 
@@ -93,6 +93,7 @@ def reserved(facts: Qcow2TableFacts, limits: Limits) -> Iterator[Finding]:
         "l1-reserved": "L1 entry 0x{value:x} has reserved bits set",
         "l1-no-offset": "L1 entry 0x{value:x} has no offset and is not 0",
         "l2-reserved": "L2 entry 0x{value:x} has reserved bits set",
+        "l2-no-offset": "L2 entry 0x{value:x} is marked as copied and has no offset",
         "refcount-reserved": "reference count table entry 0x{value:x} has reserved bits set",
     }
     yield from _told(reserved, facts, words)

@@ -223,6 +223,9 @@ def judge(batch: Batch, form: Form, faults: Faults) -> None:
             where = np.flatnonzero(batch.words & np.uint64(bits))
             fault(kind, where if batch.standard is None else where[batch.standard[where]])
     entries, offsets = batch.placed, batch.offsets
+    if union & lay.OFLAG_COPIED and len(entries) < len(batch.words) and not form.rules.external:
+        held = batch.words & np.uint64(lay.OFLAG_COPIED | lay.OFLAG_COMPRESSED | lay.TABLE_OFFSET_MASK)
+        fault("l2-no-offset", np.flatnonzero(held == np.uint64(lay.OFLAG_COPIED)))
     if union & (form.rules.cluster_size - 1) & lay.TABLE_OFFSET_MASK:
         fault("l2-misaligned", entries[(offsets & (form.rules.cluster_size - 1)) != 0])
     if not form.rules.external and len(offsets) and int(offsets.max()) >= form.file_size:
