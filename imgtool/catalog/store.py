@@ -160,6 +160,7 @@ class LocalStore(BlobStore):
         try:
             return _LocalUpload(key, lock, self._parts(key), os.path.join(self._blobs, key))
         except BaseException:
+            _remove(self._parts(key)[0], self.place)
             os.close(lock)
             raise
 

@@ -8,20 +8,25 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 from sqlalchemy import URL, create_engine, text
 
-_NUMBERS = count()
-
 
 class Server:
-    """A running server; `fresh` makes a database."""
+    """A running server; `fresh` gives an empty database."""
 
     def __init__(self, folder: Path, user: str) -> None:
         self._folder = folder
         self._user = user
+        self._made: set[str] = set()
+
+    def _run(self, database: str, *statements: str) -> None:
+        engine = create_engine(self.url(database), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        engine.dispose()
 
     def url(self, database: str) -> URL:
         """Where a database is."""
@@ -29,13 +34,12 @@ class Server:
             "postgresql+psycopg", username=self._user, database=database, query={"host": str(self._folder)}
         )
 
-    def fresh(self) -> str:
-        """The URL of a new, empty database."""
-        name = f"catalog{next(_NUMBERS)}"
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-        engine.dispose()
+    def fresh(self, name: str = "catalog") -> str:
+        """The URL of an empty database; what was in the one of that name before is gone."""
+        if name not in self._made:
+            self._run("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
+            self._made.add(name)
+        self._run(name, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
         return self.url(name).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -49,21 +53,21 @@ def running() -> Iterator[Server]:
     if user is not None:
         shutil.chown(folder, user)
     try:
-        _run(
+        _start(
             user, programs[-1].with_name("initdb"), "-D", folder / "data", "-A", "trust", "-U", "tester", "-E", "UTF8"
         )
         options = f"-c listen_addresses= -k {folder} -c fsync=off -c max_connections=60"
         control = programs[-1]
-        _run(user, control, "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
+        _start(user, control, "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
         try:
             yield Server(folder, "tester")
         finally:
-            _run(user, control, "-D", folder / "data", "-w", "-m", "immediate", "stop")
+            _start(user, control, "-D", folder / "data", "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder)
 
 
-def _run(user: str | None, *command: str | Path) -> None:
+def _start(user: str | None, *command: str | Path) -> None:
     group = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
     done = subprocess.run(  # type: ignore[call-overload] # the keywords are those of a user, or none
         [str(part) for part in command],

@@ -1,0 +1,71 @@
+"""Leases: one holder at a time, on either database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import text
+
+from imgtool.catalog.database import Database
+from imgtool.catalog.lease import acquire
+from imgtool.errors import RefusedError
+from tests.kit import ROOT
+
+
+def run_out(database: Database) -> None:
+    """Let every lease end now."""
+    with database.write() as connection:
+        connection.execute(text("UPDATE leases SET expires_at = 1"))
+
+
+def test_one_at_a_time(database: Database) -> None:
+    """Who comes second is told who is first; when that one lets go, the next has it."""
+    with acquire(database, "scrub", holder="one"):
+        with pytest.raises(RefusedError, match=r"^one is at it; its lease holds until 20\d\d-"):
+            acquire(database, "scrub")
+        with acquire(database, "other"):
+            pass
+    with acquire(database, "scrub", holder="two") as lease:
+        lease.renew()
+
+
+def test_a_dead_holder_is_replaced(database: Database) -> None:
+    """Its lease runs out; if it was only slow, it learns that it lost it, and takes nothing back."""
+    slow = acquire(database, "scrub", holder="slow")
+    run_out(database)
+    with acquire(database, "scrub", holder="next") as lease:
+        with pytest.raises(RefusedError, match="ran out"):
+            slow.renew()
+        slow.release()
+        with pytest.raises(RefusedError, match="next is at it"):
+            acquire(database, "scrub")
+        lease.renew()
+
+
+def test_nobody_took_it_meanwhile(database: Database) -> None:
+    """A lease that ran out can be renewed while no other has it."""
+    with acquire(database, "scrub") as lease:
+        run_out(database)
+        lease.renew()
+        with pytest.raises(RefusedError):
+            acquire(database, "scrub")
+
+
+def test_of_many_processes_one_gets_it(place: str, database: Database) -> None:
+    """However many ask at once."""
+    program = (
+        "import sys\nfrom imgtool.catalog.database import open_database\nfrom imgtool.catalog.lease import acquire\n"
+        "from imgtool.errors import RefusedError\n"
+        "with open_database(sys.argv[1]) as database:\n"
+        "    try:\n        acquire(database, 'scrub')\n        print('got it')\n"
+        "    except RefusedError:\n        pass\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, place], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    told = [process.communicate()[0] for process in started]
+    assert all(process.returncode == 0 for process in started)
+    assert "".join(told) == "got it\n"
