@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Names listed in a message.
 _SHOWN = 5
 
+#: What a vhd states where the disk is larger than a geometry can tell.
+_TOO_LARGE = (65535, 16, 255)
+
 
 class Chs(NamedTuple):
     """A geometry: cylinders, heads, sectors of a track."""
@@ -119,7 +122,7 @@ def geometry(planned: Planned) -> Chs | None:
     """The geometry that the source states; None where it states none, or one of nothing."""
     stated: tuple[int | None, ...] = ()
     if (old := vhd(planned)) is not None:
-        stated = old.geometry
+        stated = () if old.geometry == _TOO_LARGE else old.geometry
     elif (box := vdi(planned)) is not None:
         stated = (box.geometry or box.legacy_geometry)[:3]
     elif (ware := vmdk(planned)) is not None:
@@ -136,11 +139,12 @@ def way_in(planned: Planned) -> Iterator[Report]:
     report = planned.outer
     while report is not planned.report:
         yield report
-        inside = [one for one in report.members if _holds(one, planned.report)]
+        inside = [one for one in report.members if holds(one, planned.report)]
         if not inside:
             return
         report = inside[0]
 
 
-def _holds(report: Report, wanted: Report) -> bool:
-    return report is wanted or any(_holds(one, wanted) for one in report.members)
+def holds(report: Report, wanted: Report) -> bool:
+    """True where a report is the wanted one, or has it inside."""
+    return report is wanted or any(holds(one, wanted) for one in report.members)
