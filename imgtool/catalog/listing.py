@@ -166,7 +166,7 @@ def totals(connection: Connection, owner: str | None = None) -> tuple[int, int]:
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    from sqlalchemy import select
+    from sqlalchemy import exists
 
     table = tables()
     images = table.images
@@ -180,10 +180,10 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.size_max is not None:
         conditions.append(images.c.size <= filters.size_max)
     for tag in filters.tags:
-        conditions.append(images.c.id.in_(select(table.tags.c.image_id).where(table.tags.c.tag == tag)))
+        conditions.append(exists().where(table.tags.c.image_id == images.c.id, table.tags.c.tag == tag))
     for name, value in filters.properties:
-        wanted = (table.properties.c.name == name, table.properties.c.value == value)
-        conditions.append(images.c.id.in_(select(table.properties.c.image_id).where(*wanted)))
+        own = (table.properties.c.image_id == images.c.id, table.properties.c.name == name)
+        conditions.append(exists().where(*own, table.properties.c.value == value))
     if filters.viewer is not None:
         conditions.append(_seen(filters.viewer, filters))
     return conditions
