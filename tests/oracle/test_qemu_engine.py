@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ import imgtool
 from imgtool.conversion import qemu_img
 from imgtool.conversion.qemu_options import TARGETS, luks_header
 from imgtool.errors import ToolError
+from imgtool.inspection.deep import check
 from imgtool.targets.options import Value
 from tests.conversion.standin import opened, values
 from tests.kit import need, qemu_info, report_of, run
@@ -99,8 +102,8 @@ ENCRYPTED = (
     ),
 )
 MATRIX = tuple(itertools.product(CONTENTS, SIZES, range(len(CHOICES))))
-#: Formats that `qemu-img check` knows.
-CHECKED = {"qcow2", "qed", "vhdx", "vdi", "vmdk", "parallels"}
+#: Formats that `qemu-img check` knows and counts right.
+CHECKED = {"qcow2", "vhdx", "vdi", "vmdk", "parallels"}
 
 
 def chosen(choice: Choice) -> dict[str, Value]:
@@ -135,6 +138,20 @@ def told_of(info: dict[str, Any], choice: Choice) -> None:
         assert value == expected, path
 
 
+def no_cluster_is_lost(path: Path) -> None:
+    """Of a full qed with clusters of 4 KiB qemu-img 7.2 counts leaks though each cluster is referred to once: its
+    corruptions are what it is asked, and the leaks are counted by us."""
+    command = [need("qemu-img"), "check", "-f", "qed", "--output=json", str(path)]
+    done = subprocess.run(command, capture_output=True)
+    told = json.loads(done.stdout)
+    assert done.returncode in (0, 3)
+    assert told["check-errors"] == 0
+    assert "corruptions" not in told
+    found = check(path).totals
+    assert found is not None
+    assert (found.leaks, found.corruptions, found.check_errors) == (0, 0, 0)
+
+
 def agrees(folder: Path, kind: str, size: int, choice: Choice) -> None:
     """Fail where an image is not what was asked."""
     raw = source(folder / "source.raw", kind, size)
@@ -154,11 +171,13 @@ def agrees(folder: Path, kind: str, size: int, choice: Choice) -> None:
         assert {finding.code for finding in verdict.findings if finding.severity != "note"} == codes
     else:
         proved(raw, path, choice.target, driver, checked=choice.target in CHECKED)
+    if choice.target == "qed":
+        no_cluster_is_lost(path)
     report = report_of(path.read_bytes())
     assert (report.format, report.virtual_size) == (choice.target, info["virtual-size"])
 
 
-@pytest.mark.parametrize("case", random.Random(43).sample(MATRIX, 50), ids=str)
+@pytest.mark.parametrize("case", random.Random(43).sample(MATRIX, 36), ids=str)
 def test_sample(tmp_path: Path, case: tuple[str, int, int]) -> None:
     """A sample of the matrix."""
     kind, size, number = case
