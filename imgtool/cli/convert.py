@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,46 +46,51 @@ EXAMPLES = (
 )
 
 
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="OUT", help="The target, where there is one source.")
+]
+OutDir = Annotated[
+    str | None, typer.Option("--out-dir", metavar="DIR", help="A folder for the targets; made where it is missing.")
+]
+Verify = Annotated[
+    str, typer.Option("--verify", metavar="content|none", help="Read the target back and compare the guest's bytes.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a target that exists, when the new one is whole.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Tell what would be done and lost, and how large it gets; write nothing.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Leave out what an earlier run with the same journal did and proved.")
+]
+JournalFile = Annotated[
+    str | None,
+    typer.Option("--journal", metavar="FILE", help="Where a batch writes what is done; else in the --out-dir."),
+]
+SecretFile = Annotated[
+    str | None, typer.Option("--secret-file", metavar="FILE", help="Holds the passphrase of a luks target.")
+]
+
+
 @app.command("convert", epilog=epilog(*EXAMPLES))
 @verb
 def command(
     paths: Annotated[list[str] | None, typer.Argument(metavar="SRC...", help="Images.")] = None,
     to: To = "",
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="OUT", help="The target, where there is one source.")
-    ] = None,
-    out_dir: Annotated[
-        str | None,
-        typer.Option("--out-dir", metavar="DIR", help="A folder for the targets; made where it is missing."),
-    ] = None,
+    output: Output = None,
+    out_dir: OutDir = None,
     compress: Compress = None,
     level: Level = None,
     option: Options = None,
     engine: Engine = "auto",
     align: Align = None,
-    verify: Annotated[
-        str,
-        typer.Option("--verify", metavar="content|none", help="Read the target back and compare the guest's bytes."),
-    ] = "content",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a target that exists, when the new one is whole.")
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Tell what would be done and lost, and how large it gets; write nothing."),
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Leave out what an earlier run with the same journal did and proved.")
-    ] = False,
-    journal: Annotated[
-        str | None,
-        typer.Option("--journal", metavar="FILE", help="Where a batch writes what is done; else in the --out-dir."),
-    ] = None,
+    verify: Verify = "content",
+    force: Force = False,
+    dry_run: DryRun = False,
+    resume: Resume = False,
+    journal: JournalFile = None,
     if_unsafe: IfUnsafe = "reject",
     policy: PolicyName = "default",
-    secret_file: Annotated[
-        str | None, typer.Option("--secret-file", metavar="FILE", help="Holds the passphrase of a luks target.")
-    ] = None,
+    secret_file: SecretFile = None,
     format: Format = None,
     snapshot: Snapshot = None,
     member: Member = None,
@@ -107,26 +112,11 @@ def command(
     from imgtool.cli.converting import Converting, requests_of
     from imgtool.conversion.api import request_of
 
-    common = request_of(
-        "",
-        "",
-        to,
-        options=parsed_options(option),
-        compress=compress,
-        level=level,
-        engine=engine,
-        verify=verify,
-        align=align if align is not None else 0,
-        if_unsafe=if_unsafe,
-        force=force,
-        format=format,
-        snapshot=snapshot,
-        member=member,
-        follow=follow_in if follow_in is not None else follow,
-        device=device,
-        policy=policy,
-        secret_file=secret_file,
-    )
+    how: dict[str, Any] = {"options": parsed_options(option), "compress": compress, "level": level, "engine": engine}
+    how |= {"align": align or 0, "verify": verify, "force": force, "secret_file": secret_file}
+    what: dict[str, Any] = {"format": format, "snapshot": snapshot, "member": member, "device": device}
+    what |= {"follow": follow if follow_in is None else follow_in, "policy": policy, "if_unsafe": if_unsafe}
+    common = request_of("", "", to, **how, **what)
     sources = list(inputs(paths or [], recursive, files0_from))
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
     requests = requests_of(sources, common, output, out_dir, work)

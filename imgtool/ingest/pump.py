@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from imgtool.ingest import digests
 from imgtool.ingest.ranges import RangeDigests
@@ -20,6 +20,7 @@ from imgtool.sources.base import Source
 from imgtool.sources.file import FileSource
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
     from hashlib import _Hash
 
 CHUNK = 256 * 1024  #: bytes of one buffer
@@ -76,12 +77,16 @@ class Pump:
         self._changed = Condition(Lock())
         self._ended = False
         self._error: BaseException | None = None
-        count = min(len(self._consumers), max(1, len(os.sched_getaffinity(0)) - 1))
-        self._threads = [Thread(target=self._help, name=f"digest-{number}", daemon=True) for number in range(count)]
+        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Pump:
-        for thread in self._threads:
-            thread.start()
+        from concurrent.futures import ThreadPoolExecutor
+
+        count = min(len(self._consumers), max(1, len(os.sched_getaffinity(0)) - 1))
+        if count:
+            self._pool = ThreadPoolExecutor(count, thread_name_prefix="digest-")
+            for _ in range(count):
+                self._pool.submit(self._work, lambda: False).add_done_callback(self._stop_on_error)
         return self
 
     def __exit__(
@@ -94,9 +99,10 @@ class Pump:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-        if kind is None:
-            for thread in self._threads:
-                thread.join()
+            if self._pool is not None:
+                self._pool.shutdown(wait=kind is None)
+        if kind is None and self._error is not None:
+            raise self._error
 
     def slot(self) -> Slot:
         """A free slot; when the whole ring is lent, works for the digests until one comes back."""
@@ -119,10 +125,10 @@ class Pump:
         """Hex digests by algorithm; valid after the context was left."""
         return {name: hashed.hexdigest() for name, hashed in self._hashes.items()}
 
-    def _help(self) -> None:
-        try:
-            self._work(until=lambda: False)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the caller next asks
+    def _stop_on_error(self, helper: Future[None]) -> None:
+        """What fails in a thread ends the pump, and is raised where the caller next asks."""
+        error = helper.exception()
+        if error is not None:
             with self._changed:
                 self._error = self._error or error
                 self._ended = True
@@ -172,6 +178,31 @@ def digest_source(
     with pump:
         for slot, data in _filled(source, pump):
             pump.send(slot, data)
+            if progress is not None:
+                progress(len(data))
+    return pump.hexdigests()
+
+
+class Sink(Protocol):
+    """What takes the bytes of a source in order."""
+
+    def write(self, data: memoryview) -> None:
+        """The next bytes."""
+
+    def skip(self, length: int) -> None:
+        """The next bytes are zeros, of a hole."""
+
+
+def copy_source(source: Source, sink: Sink, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]:
+    """Give every byte of `source` to `sink`, and the digests of the same bytes, by algorithm. Raises InputError."""
+    pump = Pump(names)
+    with pump:
+        for slot, data in _filled(source, pump):
+            pump.send(slot, data)
+            if data.obj is _ZEROS.obj:
+                sink.skip(len(data))
+            else:
+                sink.write(data)
             if progress is not None:
                 progress(len(data))
     return pump.hexdigests()
