@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ from imgtool.conversion import checks
 from imgtool.conversion.api import prepared, request_of
 from imgtool.conversion.judge import after, before
 from imgtool.conversion.planned import Finished, Planned
+from imgtool.errors import RejectedError
 from imgtool.limits import DEFAULT
 from imgtool.model.report import Report
 from imgtool.model.volumes import Partition
+from imgtool.targets.options import Value
+from imgtool.units import GIB, KIB, MIB, TIB
+from tests.conversion.test_losses import MESSAGES, plan_of
 from tests.kit import fixture, need, qemu_create, run
-
-MIB = 1 << 20
 
 
 def losses(path: Path, to: str, **names: Any) -> set[str]:
@@ -133,13 +134,74 @@ def codes(plan: Planned) -> set[str]:
     return {finding.code for finding in before(plan, DEFAULT)}
 
 
-def test_sectors_of_4096(tmp_path: Path) -> None:
-    """A vhdx with large sectors, and with small ones."""
-    plan = planned(made(tmp_path, "vhdx"))
-    assert "CNV009" not in codes(plan)
-    details: Any = plan.report.details
-    large = replace(plan.report, details=replace(details, logical_sector_size=4096))
-    assert "CNV009" in codes(plan._replace(report=large))
+def test_every_rule_has_both_kinds_of_sample() -> None:
+    """One that raises it and one that does not: in the tables of this file, or in a test of its own."""
+    own = {"CNV012", "CNV016", "CNV201", *(one.code for one in checks.OUTCOMES)}
+    raised = {case[0] for case in CASES} | {case[0] for case in MESSAGES if case[4] is not None}
+    silent = {case[0] for case in CASES} | {case[0] for case in MESSAGES if case[4] is None}
+    assert {one.code for one in checks.RULES} == (raised & silent) | own
+
+
+def test_worst_first() -> None:
+    """Errors, warnings, notes; of each the lowest code first."""
+    plan = plan_of("qcow2/snapshots.qcow2", "vhd")._replace(target_size=3000 * GIB)
+    found = [(one.code, one.severity) for one in before(plan, DEFAULT)]
+    assert found == [("CNV201", "error"), ("CNV001", "warning"), ("CNV007", "note")]
+
+
+LIMITS: list[tuple[str, dict[str, Value], int]] = [
+    ("vhd", {}, 2040 * GIB),
+    ("vhdx", {}, 64 * TIB),
+    ("vdi", {}, 512 * TIB - 128 * MIB),
+    ("qcow2", {"cluster_size": 64 * KIB}, 2048 * TIB),
+    ("qcow2", {"cluster_size": 512}, 128 * GIB),
+    ("qcow2", {"cluster_size": 16 * KIB, "extended_l2": True}, 64 * TIB),
+    ("qed", {"cluster_size": 64 * KIB, "table_size": 4}, 64 * TIB),
+    ("qed", {"cluster_size": 4 * KIB, "table_size": 1}, GIB),
+    ("parallels", {"cluster_size": 64 * KIB}, 256 * TIB - 512),
+]
+
+
+def made_at(path: Path, to: str, options: dict[str, Value], size: int) -> None:
+    """An empty image of that size, by qemu-img, which refuses what is too large."""
+    spelled = [f"{name}={'on' if value is True else value}" for name, value in options.items()]
+    spelled += ["force_size=on"] if to == "vhd" else []
+    qemu_create(path, "vpc" if to == "vhd" else to, size, *spelled)
+
+
+@pytest.mark.parametrize(("to", "options", "most"), LIMITS)
+def test_limits(to: str, options: dict[str, Value], most: int, tmp_path: Path) -> None:
+    """The largest disk is no finding; a sector more is one, and qemu-img does not make it."""
+    plan = planned(plain(tmp_path), to)._replace(options=options)
+    assert "CNV201" not in codes(plan._replace(target_size=most))
+    assert "CNV201" in codes(plan._replace(target_size=most + 512))
+    with pytest.raises(AssertionError):
+        made_at(tmp_path / "more", to, options, most + 512)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("to", "options", "most"), LIMITS)
+def test_the_largest_disks_are_made(to: str, options: dict[str, Value], most: int, tmp_path: Path) -> None:
+    """By qemu-img: the limits are not lower than what there is."""
+    made_at(tmp_path / "most", to, options, most)
+
+
+def test_a_vmdk_that_vmware_does_not_take(tmp_path: Path) -> None:
+    """More than 62 TiB is a warning; more than the grain directory holds is an error."""
+    plan = planned(plain(tmp_path), "vmdk")
+    for size, severities in ((62 * TIB, []), (62 * TIB + 512, ["warning"]), (1024 * TIB + 512, ["error"])):
+        found = before(plan._replace(target_size=size), DEFAULT)
+        assert [one.severity for one in found if one.code == "CNV201"] == severities
+
+
+def test_a_disk_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """Before work starts, naming the rule; nothing is left."""
+    path = tmp_path / "large.raw"
+    with path.open("wb") as file:
+        file.truncate(2040 * GIB + 512)
+    with pytest.raises(RejectedError, match=r"CNV201 size-over-target-limit: .* a vhd holds at most 2190433320960"):
+        imgtool.convert(path, tmp_path / "a.vhd", "vhd")
+    assert [one.name for one in tmp_path.iterdir()] == ["large.raw"]
 
 
 def test_partitions_that_go(tmp_path: Path) -> None:
@@ -194,8 +256,8 @@ def test_a_geometry_of_virtualbox(tmp_path: Path) -> None:
     """Both headers of a vdi can state one; VirtualBox writes the later one alone."""
     path = tmp_path / "a.vdi"
     path.write_bytes(fixture("vdi/virtualbox.vdi.gz"))
-    told = [one.message for one in imgtool.convert(path, tmp_path / "a.raw", "raw").losses if one.code == "CNV006"]
-    assert told == ["the geometry stays behind: 20 cylinders, 4 heads, 17 sectors"]
+    losses = imgtool.convert(path, tmp_path / "a.raw", "raw").losses
+    assert "the geometry stays behind: 20 × 4 × 17 (cylinders, heads, sectors)" in [one.message for one in losses]
 
 
 def test_what_is_read_as_raw_loses_nothing(tmp_path: Path) -> None:

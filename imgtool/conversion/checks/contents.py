@@ -73,7 +73,7 @@ def references_merged(planned: Planned, limits: Limits) -> Iterator[Finding]:
     kinds = ("backing", "parent", "data-file", "extent")
     merged = [one for one in planned.report.references if one.kind in kinds and seen.is_itself(planned)]
     if merged:
-        told = seen.listed([f"{one.kind} {one.value}" for one in merged])
+        told = seen.listed(list(dict.fromkeys(f"{one.kind} {one.value}" for one in merged)))
         yield references_merged.at(f"the target holds what lies in {told}")
 
 

@@ -53,7 +53,7 @@ def disk_database_lost(planned: Planned, limits: Limits) -> Iterator[Finding]:
         given = _given(planned, option) if option is not None and planned.to == "vmdk" else None
         if given is not None and given.lower() == value.lower():
             continue
-        if given is not None and option == "adapter_type":
+        if given and option == "adapter_type":
             yield disk_database_lost.at(
                 f"the adapter {value} becomes {given} (--option adapter_type={value} keeps it)",
                 field=entry.key,
@@ -87,8 +87,8 @@ def geometry_lost(planned: Planned, limits: Limits) -> Iterator[Finding]:
     """
     geometry = seen.geometry(planned)
     if geometry is not None and not _computed(planned, geometry):
-        told = f"{geometry.cylinders} cylinders, {geometry.heads} heads, {geometry.sectors} sectors"
-        yield geometry_lost.at(f"the geometry stays behind: {told}")
+        told = " × ".join(str(number) for number in geometry)
+        yield geometry_lost.at(f"the geometry stays behind: {told} (cylinders, heads, sectors)")
 
 
 def _computed(planned: Planned, geometry: seen.Chs) -> bool:
@@ -198,7 +198,7 @@ def settings_not_kept(planned: Planned, limits: Limits) -> Iterator[Finding]:
     told = [
         f"{name} {_said(there)} becomes {_said(here)}"
         for name, there, here in _settings(planned)
-        if there is not None and here not in (0, there)
+        if there is not None and here != there and (here or isinstance(here, bool))
     ]
     if told:
         yield settings_not_kept.at("; ".join(told))

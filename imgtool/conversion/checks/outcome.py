@@ -1,6 +1,7 @@
 """What must not be in a target, looked for before it gets its name. Cost of each: the target, inspected again.
 
-That the guest's bytes are the same is the engine's own check, which raises (errors.ContentError).
+That the guest's bytes are the same is no rule: the target is read back and compared before these look at it, and a
+difference raises (errors.ContentError). Either way the target never gets its name.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from imgtool.limits import Limits
 from imgtool.model.report import Report
 from imgtool.units import SECTOR, ceil_div
 
-#: Hundreds of codes that a target has for what it is (an encrypted one), not for what went wrong.
-_EXPECTED = "4"
-
 
 @rule("CNV301", "target-looks-different", "error")
 def target_looks_different(finished: Finished, limits: Limits) -> Iterator[Finding]:
     """The target would be taken for something else.
 
-    What it checks: the target, inspected again without being told what it is, is of the format that was asked for.
+    What it checks: the target, inspected again without being told what it is, is of the format that was asked for. A
+    raw target may be an image of an optical disc: whoever takes it for one sees the same bytes.
 
     Why it matters: a guest can write the header of another format into its own disk; as a raw file that is what a
     program that probes will open, and a header can name files of the host.
@@ -31,8 +30,10 @@ def target_looks_different(finished: Finished, limits: Limits) -> Iterator[Findi
     """
     wanted = "raw" if finished.planned.to == "ami" else finished.planned.to
     seen = finished.report.format
-    if wanted == "raw" and seen == "iso":
+    if finished.planned.to == "raw" and seen == "iso":
         return
+    if finished.planned.to == "ami" and seen == "raw" and "ami" not in finished.report.disk_formats:
+        yield target_looks_different.at("written as ami, a probe sees no Linux file system")
     if seen != wanted or finished.report.container_format not in ("bare", None):
         around = finished.report.container_format
         wrapped = f" in {around}" if around not in ("bare", None) else ""
@@ -51,7 +52,7 @@ def target_has_faults(finished: Finished, limits: Limits) -> Iterator[Finding]:
     """
     known = _codes(finished.planned.report) | _codes(finished.planned.outer)
     for one in finished.report.findings:
-        if one.severity == "error" and one.code not in known and one.code[3] != _EXPECTED:
+        if one.severity == "error" and one.code not in known:
             yield target_has_faults.at(f"{one.code} {one.name}: {one.message}", offset=one.offset, length=one.length)
 
 
@@ -75,7 +76,8 @@ def target_size_differs(finished: Finished, limits: Limits) -> Iterator[Finding]
 
 
 def _codes(report: Report) -> set[str]:
-    return {one.code for one in report.findings}
+    """The codes of a report and of everything in it."""
+    return {one.code for one in report.findings}.union(*(_codes(member) for member in report.members))
 
 
 OUTCOMES = (target_looks_different, target_has_faults, target_size_differs)

@@ -84,7 +84,7 @@ def wrapper_removed(planned: Planned, limits: Limits) -> Iterator[Finding]:
             facts = around.details
             told = [f"the name {facts.stored_name}"] if facts.stored_name else []
             told += [f"the comment {facts.comment!r}"] if facts.comment else []
-            told += [f"the {facts.check} of the content"] if facts.check else []
+            told += [f"the {facts.check} of the content"] if facts.check not in (None, "none") else []
             kept = f", and with it {', '.join(told)}" if told else ""
             yield wrapper_removed.at(f"the {facts.wrapper} around the disk is taken off{kept}")
 
