@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 from tests.kit import need, run
 
-IMGTOOL = (sys.executable, "-m", "imgtool")
+#: The command; a job in the background of a shell inherits SIGINT ignored.
+IMGTOOL = (
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from imgtool.cli.start import main; main()",
+)
 MIB = 1 << 20
 
 #: Names that a batch may leave beside its targets.
