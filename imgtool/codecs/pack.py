@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import zstandard
 
 #: A block to what it is compressed to.
-Pack = Callable[[bytes], bytes]
+Pack = Callable[[bytes | memoryview], bytes | bytearray]
 
 #: Levels of each way to compress, the least and the most, and the one that is taken for 0.
 DEFLATE_LEVELS = (1, 12, 2)
 DEFLATE_4K_LEVELS = (1, 9, 6)
-ZSTD_LEVELS = (1, 22, 4)
+ZSTD_LEVELS = (1, 22, 3)
 
 _WINDOW_4K = -12  #: zlib's windowBits: a raw stream, distances of at most 2 ** 12 bytes
 
@@ -33,8 +33,8 @@ def deflater(level: int = 0) -> Pack:
     import deflate
 
     chosen = _level("zlib", level, DEFLATE_LEVELS)
-    compress: Callable[[bytes, int], bytearray] = deflate.deflate_compress
-    return lambda block: bytes(compress(block, chosen))
+    compress: Callable[[bytes | memoryview, int], bytearray] = deflate.deflate_compress
+    return lambda block: compress(block, chosen)
 
 
 def deflater_4k(level: int = 0) -> Pack:
@@ -52,7 +52,7 @@ def zstd_packer(level: int = 0) -> Pack:
     chosen = _level("zstd", level, ZSTD_LEVELS)
     own = threading.local()  # a compressor serves one thread at a time
 
-    def pack(block: bytes) -> bytes:
+    def pack(block: bytes | memoryview) -> bytes:
         machine: zstandard.ZstdCompressor | None = getattr(own, "machine", None)
         if machine is None:
             machine = own.machine = zstandard.ZstdCompressor(level=chosen)

@@ -249,11 +249,12 @@ class Qcow2Writer(Writer[Piece]):
 def _packed(data: bytes, run: tuple[int, int], unit: int, pack: Pack) -> list[Stored | Packed]:
     """A run of clusters, each compressed where that makes it smaller; alike neighbours together."""
     parts: list[Stored | Packed] = []
-    smaller: list[bytes] = []
+    smaller: list[bytes | bytearray] = []
+    view = memoryview(data)
     begin = run[0]
     for start in range(run[0], run[1], unit):
-        cluster = data[start : start + unit]
-        made = pack(cluster.ljust(unit, b"\0"))
+        cluster = view[start : start + unit]
+        made = pack(cluster if len(cluster) == unit else bytes(cluster).ljust(unit, b"\0"))
         if len(made) < unit:
             if not smaller:
                 begin = start
