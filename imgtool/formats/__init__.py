@@ -162,7 +162,10 @@ VDI = Entry(
     title="VirtualBox disk image",
     family="VDI",
     kind="format",
-    signatures=(Signature(b"\x7f\x10\xda\xbe", 0x40),),
+    signatures=(
+        Signature(b"\x7f\x10\xda\xbe", 0x40),
+        Signature(b"<<< ", 0, "imgtool.formats.vdi.probe:announced"),
+    ),
     reader="imgtool.formats.vdi.reader:read",
     disk="imgtool.formats.vdi.disk:open_disk",
     writer="imgtool.formats.vdi.writer:open_writer",

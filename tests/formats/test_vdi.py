@@ -68,6 +68,16 @@ def test_another_version_is_broken() -> None:
     assert report.details.version == "0.2"
 
 
+def test_a_damaged_signature_is_broken() -> None:
+    """The line at the start tells of the format still; without a line there is none."""
+    data = bytearray(fixture("vdi/dynamic.vdi"))
+    data[0x40] ^= 1
+    report = report_of(bytes(data))
+    assert (report.format, report.broken, report.virtual_size) == ("vdi", True, None)
+    assert report_of(bytes(64) + bytes(data[64:])).format == "raw"
+    assert report_of(b"<<< ".ljust(len(data), b"\0")).format == "raw"
+
+
 @pytest.mark.parametrize("size", [68, 71, 72, 455, 456, 511, 512, 4607, 4608])
 def test_cut_dynamic(size: int) -> None:
     """Cut anywhere it is a broken or truncated VDI, and never raw; a map that is there in full is enough."""

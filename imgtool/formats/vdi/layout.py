@@ -12,6 +12,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 from imgtool.structs.layout import Layout, flags
 from imgtool.units import guid_text
 
+SIGNATURE = 0xBEDA107F
 VERSION_1_1 = 0x00010001
 
 #: cbHeader counts from here: text, signature and version come before it.

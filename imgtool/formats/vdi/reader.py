@@ -22,8 +22,13 @@ def read(view: View, limits: Limits) -> VdiFacts | OtherVdiFacts:
     before = view.parse(lay.PREHEADER, 0)
     version = f"{before.u32Version >> 16}.{before.u32Version & 0xFFFF}"
     creator = c_text(before.szFileInfo).strip("<> \n")
-    if before.u32Version != lay.VERSION_1_1:
-        return OtherVdiFacts(format="vdi", file_size=view.size, broken=True, version=version, creator=creator)
+    if before.u32Signature != lay.SIGNATURE:
+        message = f"the signature is {before.u32Signature:#010x}, not {lay.SIGNATURE:#010x}"
+        view.problem("u32Signature", message, offset=0x40, length=4)
+    if before.u32Signature != lay.SIGNATURE or before.u32Version != lay.VERSION_1_1:
+        return OtherVdiFacts(
+            format="vdi", file_size=view.size, broken=True, version=version, creator=creator, problems=view.problems
+        )
     head = view.parse(lay.HEADER, lay.PREHEADER_SIZE)
     geometry = None
     if head.cbHeader >= lay.HEADER_PLUS_SIZE:

@@ -23,7 +23,7 @@ def bad_version(facts: AnyVdi, limits: Limits) -> Iterator[Finding]:
 
     What to do: take a fresh copy of the image; a very old one can be converted with VirtualBox itself.
     """
-    if isinstance(facts, OtherVdiFacts):
+    if isinstance(facts, OtherVdiFacts) and facts.version != "1.1":
         message = f"version is {facts.version}, known is 1.1"
         yield bad_version.at(message, field="u32Version", offset=0x44, length=4)
 

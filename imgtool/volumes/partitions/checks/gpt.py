@@ -131,7 +131,7 @@ def backup_missing(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
 def backup_different(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
     """The backup of the GPT is damaged, or tells something else.
 
-    What it checks: both checksums of the backup hold, it points back at the primary, and revision, usable
+    What it checks: both checksums of the backup hold, it and the primary point at one another, and revision, usable
     range, disk GUID, number, size and checksum of the entries are the primary's. A note on a hybrid ISO.
 
     Why it matters: firmware that falls back to the backup sees another disk: other partitions, other files.
@@ -141,7 +141,7 @@ def backup_different(facts: GptFacts, limits: Limits) -> Iterator[Finding]:
     primary, backup = facts.primary, facts.backup
     if primary is None or backup is None or not primary.usable:
         return
-    reasons = [*_damages(backup), *_differences(primary.header, backup.header)]
+    reasons = [*_damages(backup), *_differences(primary.header, backup)]
     if reasons:
         yield backup_different.at(
             f"the backup in sector {backup.lba}: {'; '.join(reasons)}",
@@ -161,7 +161,10 @@ def _damages(state: HeaderState) -> Iterator[str]:
         yield "the checksum of its entries does not hold"
 
 
-def _differences(primary: lay.GptHeader, backup: lay.GptHeader) -> Iterator[str]:
+def _differences(primary: lay.GptHeader, state: HeaderState) -> Iterator[str]:
+    backup = state.header
+    if primary.alternate_lba != state.lba:
+        yield f"alternate_lba of the primary is {primary.alternate_lba}"
     if backup.alternate_lba != primary.my_lba:
         yield f"alternate_lba is {backup.alternate_lba}, not {primary.my_lba}"
     for name in (
