@@ -204,6 +204,16 @@ def test_deep_of_a_wrapper_that_does_not_decode(name: str) -> None:
     assert not [code for code in errors(told) if code.startswith("IMG9")]
 
 
+@pytest.mark.parametrize("name", ["ova/several.ova.gz", "docker/save-modern.tar"])
+def test_deep_compares_digests_and_says_so(name: str) -> None:
+    """What a container states of its members is compared by the deep check alone: nothing is left to be told of."""
+    told = imgtool.validate(io.BytesIO(fixture(name)), deep=True)
+    assert not told.incomplete, told.not_run
+    assert told.accepted
+    shallow = imgtool.validate(io.BytesIO(fixture(name)))
+    assert {finding.code for finding in shallow.findings} <= {finding.code for finding in told.findings}
+
+
 def test_deep_on_a_stream_is_incomplete() -> None:
     """Tables cannot be walked there: the codes of their rules are named."""
     data = fixture("qcow2/plain.qcow2")

@@ -8,17 +8,17 @@ from imgtool.limits import DEFAULT, Limits
 class Options(NamedTuple):
     """`depth`: nesting that is looked into; 0 reads this file's own headers only.
 
-    `structures`: keep the annotated structures. `whole`: decode compressed wrappers to their end (which
-    tells their true size); else only their first `limits.wrapper_probe` bytes. `verify`: compare the digests that
-    a container states of its members. `planning`: a dry run over a stream that still runs, only to learn which
-    ranges it asks for; nothing is decoded.
+    `structures`: keep the annotated structures. `whole`: decode compressed wrappers to their end (which tells their
+    true size); else only their first `limits.wrapper_probe` bytes. `verify`: compare the digests that a container
+    states of its members, and say which were not; None leaves both to the deep check. `planning`: a dry run over a
+    stream that still runs, only to learn which ranges it asks for; nothing is decoded.
     """
 
     limits: Limits = DEFAULT
     depth: int = DEFAULT.depth
     structures: bool = False
     whole: bool = True
-    verify: bool = True
+    verify: bool | None = True
     planning: bool = False
 
 

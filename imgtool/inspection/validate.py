@@ -79,7 +79,7 @@ def validate(
     wanted = tuple(dict.fromkeys([algorithm(name) for name in checksums] + [name for name, _ in expected]))
     selected, ignored = selectors(select), selectors(ignore)
     once = not isinstance(path_or_fileobj, (str, os.PathLike)) and not seekable(path_or_fileobj)
-    options = Options(limits, max(1, chosen.depth), verify=once or not deep)
+    options = Options(limits, max(1, chosen.depth), verify=None if deep and not once else True)
     look = _Look(path_or_fileobj, chosen, follow, deep, limits)
     report = inspect_as(
         path_or_fileobj, wanted, expected, options, device=device, progress=progress, then=look.at_source
