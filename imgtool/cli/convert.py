@@ -21,7 +21,17 @@ from imgtool.cli.frame import (
     verb,
 )
 from imgtool.cli.inputs import inputs
-from imgtool.cli.targets import Align, Compress, Engine, IfUnsafe, Level, Options, PolicyName, To, parsed_options
+from imgtool.cli.targets import (
+    Align,
+    Compress,
+    Engine,
+    IfUnsafe,
+    Level,
+    Options,
+    PolicyName,
+    To,
+    parsed_options,
+)
 from imgtool.errors import UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -36,6 +46,7 @@ EXAMPLES = (
     "imgtool convert --recursive images --to qcow2 --out-dir out --resume",
     "imgtool convert disk.img other.img --to vdi --out-dir out --journal batch.jsonl --json",
     "imgtool convert disk.img --to vhd --option subformat=fixed --align 1MiB --output azure.vhd",
+    "imgtool convert --to qcow2 --option help",
     "imgtool convert disk.img --to qcow2 --dry-run --out-dir out",
     "imgtool convert disk.img --to vhdx --engine qemu-img --verify none --progress none --quiet --force -o new.vhdx",
     "imgtool convert snapshots.img --snapshot first --format qcow2 --to raw --output first.raw",
@@ -105,14 +116,13 @@ def command(
     progress: ShowProgress = "auto",
 ) -> None:
     """Write images in another format. A target appears when it is whole and its content was compared."""
-    if not to:
-        raise UsageError("say into what: --to FORMAT")
+    options = parsed_options(option, to)
     if (output is None) == (out_dir is None):
         raise UsageError("say where to: --output OUT for one source, or --out-dir DIR")
     from imgtool.cli.converting import Converting, requests_of
     from imgtool.conversion.api import request_of
 
-    how: dict[str, Any] = {"options": parsed_options(option), "compress": compress, "level": level, "engine": engine}
+    how: dict[str, Any] = {"options": options, "compress": compress, "level": level, "engine": engine}
     how |= {"align": align or 0, "verify": verify, "force": force, "secret_file": secret_file}
     what: dict[str, Any] = {"format": format, "snapshot": snapshot, "member": member, "device": device}
     what |= {"follow": follow if follow_in is None else follow_in, "policy": policy, "if_unsafe": if_unsafe}

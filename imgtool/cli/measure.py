@@ -11,7 +11,17 @@ from imgtool.cli.board import Board
 from imgtool.cli.disk import Follow, FollowIn, Format, Member, Snapshot
 from imgtool.cli.frame import AsJson, Device, Quiet, ShowProgress, epilog, leave, say_error, verb
 from imgtool.cli.inputs import inputs
-from imgtool.cli.targets import Align, Compress, Engine, IfUnsafe, Level, Options, PolicyName, To, parsed_options
+from imgtool.cli.targets import (
+    Align,
+    Compress,
+    Engine,
+    IfUnsafe,
+    Level,
+    Options,
+    PolicyName,
+    To,
+    parsed_options,
+)
 from imgtool.errors import EXIT_DONE, ImgtoolError, UsageError, worst
 from imgtool.render import conversions
 
@@ -51,8 +61,7 @@ def command(
     progress: ShowProgress = "auto",
 ) -> None:
     """Tell how many bytes `convert` would write: exactly where the native engine writes, else an estimate."""
-    if not to:
-        raise UsageError("say into what: --to FORMAT")
+    options = parsed_options(option, to)
     from imgtool.conversion.api import measure
 
     statuses = {EXIT_DONE}
@@ -64,7 +73,7 @@ def command(
                 result = measure(
                     path,
                     to,
-                    options=parsed_options(option),
+                    options=options,
                     compress=compress,
                     level=level,
                     engine=engine,

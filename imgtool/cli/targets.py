@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from imgtool.errors import UsageError
+from imgtool.cli.frame import leave
+from imgtool.errors import EXIT_DONE, UsageError
 
 To = Annotated[
     str,
@@ -47,13 +49,37 @@ PolicyName = Annotated[
 ]
 
 
-def parsed_options(given: list[str] | None) -> dict[str, str]:
-    """`KEY=VALUE` as typed, also several with commas between them. Raises UsageError."""
+def tell_options(to: str) -> None:
+    """Print the creation options of a target, of the native engine and of qemu-img. Raises UsageError."""
+    from imgtool.conversion.native import options_of
+    from imgtool.conversion.qemu_options import TARGETS
+    from imgtool.conversion.qemu_options import options_of as qemu_options_of
+    from imgtool.conversion.request import target_named
+    from imgtool.render.conversions import options_table
+
+    entry, _ = target_named(to)
+    tables = {"native": options_of(entry), "qemu-img": qemu_options_of(entry.name) if entry.name in TARGETS else ()}
+    for engine, table in tables.items():
+        if table:
+            rows = [(one.name, one.default, one.meaning, one.choices) for one in table]
+            sys.stdout.write(options_table(f"{entry.name} by {engine}", rows))
+
+
+def parsed_options(given: list[str] | None, to: str) -> dict[str, str]:
+    """`KEY=VALUE` as typed, also several with commas between them. Raises UsageError.
+
+    `help` alone prints the options of the target and ends the command.
+    """
+    if not to:
+        raise UsageError("say into what: --to FORMAT")
+    if given == ["help"]:
+        tell_options(to)
+        leave(EXIT_DONE)
     options: dict[str, str] = {}
     for text in given or ():
         for one in text.split(","):
             name, equals, value = one.partition("=")
             if not equals or not name.strip():
-                raise UsageError(f"--option is KEY=VALUE, not {one!r}")
+                raise UsageError(f"--option is KEY=VALUE (`--option help` lists them), not {one!r}")
             options[name.strip()] = value.strip()
     return options

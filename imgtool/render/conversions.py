@@ -5,7 +5,7 @@ Text is made from the JSON objects, so that what an earlier run wrote into its j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imgtool.render.escape import terminal
@@ -83,7 +83,15 @@ def summary(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def options_table(title: str, options: Iterable[tuple[str, str, str, tuple[str, ...]]]) -> str:
+    """Creation options of a target: (name, default, meaning, choices) each."""
+    rows = [("option", "default", "")]
+    for name, default, meaning, choices in options:
+        rows.append((name, default or "-", f"{meaning} ({', '.join(choices)})" if choices else meaning))
+    return "\n".join([f"{title}:", *(f"  {line}" for line in _table(rows))]) + "\n"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
