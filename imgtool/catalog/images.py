@@ -53,6 +53,9 @@ class Changes(NamedTuple):
     min_ram: int | None = None
 
 
+NO_CHANGES = Changes()
+
+
 class Kept(NamedTuple):
     """A record, and how its data is kept.
 

@@ -87,6 +87,15 @@ def members(connection: Connection, identifier: str) -> list[Member]:
     ]
 
 
+def membership(connection: Connection, identifier: str, project: str) -> MemberStatus | None:
+    """What a project said to an image that is shared with it; None where it is no member."""
+    from sqlalchemy import select
+
+    table = tables().members
+    mine = (table.c.image_id == identifier, table.c.member == project)
+    return cast("MemberStatus | None", connection.execute(select(table.c.status).where(*mine)).scalar_one_or_none())
+
+
 def member(connection: Connection, identifier: str, project: str) -> Member:
     """One member of an image. Raises NotFoundError."""
     for one in members(connection, identifier):

@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @verb
 def command(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="report, compare, verdict, conversion or measure")
+        str, typer.Argument(metavar="NAME", help="report, compare, verdict, conversion, measure or image")
     ] = "report",
 ) -> None:
     """Print the JSON Schema of a kind of output."""

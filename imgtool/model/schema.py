@@ -13,6 +13,8 @@ from imgtool.model.comparison import Comparison
 from imgtool.model.conversion import MEASURE_SCHEMA, Conversion, Measure
 from imgtool.model.conversion import SCHEMA as CONVERSION
 from imgtool.model.facts import Facts
+from imgtool.model.image import SCHEMA as IMAGE
+from imgtool.model.image import ImageRecord
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
 from imgtool.model.verdict import SCHEMA as VERDICT
@@ -50,12 +52,18 @@ def measure_schema() -> dict[str, object]:
     return _schema_of(Measure, MEASURE_SCHEMA, "How large a target would be.")
 
 
+def image_schema() -> dict[str, object]:
+    """The schema of imgtool.image/1 (JSON Schema 2020-12)."""
+    return _schema_of(ImageRecord, IMAGE, "One image of the catalog.")
+
+
 SCHEMAS = {
     "report": report_schema,
     "compare": compare_schema,
     "verdict": verdict_schema,
     "conversion": conversion_schema,
     "measure": measure_schema,
+    "image": image_schema,
 }
 
 

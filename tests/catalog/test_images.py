@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
+import jsonschema
 import pytest
 
 from imgtool.catalog import images, members
@@ -12,6 +12,7 @@ from imgtool.catalog.database import Database
 from imgtool.catalog.images import Changes, New
 from imgtool.catalog.records import Quotas
 from imgtool.errors import NotFoundError, RefusedError, UsageError
+from imgtool.model.schema import image_schema
 from tests.catalog.made import ID, image_of, queued
 
 
@@ -45,7 +46,7 @@ def test_a_new_image(database: Database) -> None:
         "min_disk": 3, "min_ram": 512, "reason": None, "properties": {"arch": "x86_64", "os": "linux"},
     }  # fmt: skip
     assert (kept.attempt, kept.blob, kept.linked, kept.previous, kept.deleted_at) == (0, None, False, None, None)
-    json.dumps(said)
+    jsonschema.validate(kept.record.to_dict(), image_schema())
 
 
 def test_ids_are_fresh_or_given_once(database: Database) -> None:
