@@ -259,6 +259,8 @@ def _run(
     with again(output) as written:
         report = examine(written, request.target, Options(limits, limits.depth))
         file_size, allocated = written.size, written.allocated
+    if not verified and report.format == request.to.name:
+        size = report.virtual_size or size
     findings = after(Finished(planned_of(plan, job.disk), report, size), limits)
     refuse((one for one in findings if one.severity == "error"), request.allow, f"{request.target}: not kept")
     changed = job.source.changed()
@@ -296,7 +298,7 @@ def measured(job: Job, progress: Progress | None = None) -> Measure:
             )
         required, virtual_size = written.file_size, written.virtual_size
     else:
-        required, virtual_size = estimate(plan, job.disk), plan.size
+        required, virtual_size = estimate(plan, job.disk), plan.foreign_size
     return Measure(
         path=plan.request.source,
         target=plan.request.target or None,

@@ -27,6 +27,11 @@ class Plan(NamedTuple):
     direct: str | None = None
     compress: bool = False
 
+    @property
+    def foreign_size(self) -> int:
+        """Bytes that a guest sees of what qemu-img writes: whole sectors, but of a raw file."""
+        return self.size if self.request.to.name == "raw" else -(-self.size // 512) * 512
+
 
 def make_plan(request: Request, report: Report, disk_size: int) -> Plan:
     """The plan for a source with that report, whose disk has `disk_size` bytes.

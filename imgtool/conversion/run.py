@@ -6,6 +6,7 @@ Nothing here gives the target its name: that comes last, when everything holds.
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import NamedTuple
 
 from imgtool.conversion import native
@@ -56,15 +57,21 @@ def make(
     if plan.direct is not None:
         compared = _by_qemu_img(plan, source.fd, plan.direct, output, limits, progress)
         tree = content_tree(disk, progress, request.threads) if request.verify == "content" else None
-        return Made(plan.size, tree, compared)
-    between = os.path.join(os.path.dirname(output.name) or ".", f".{os.path.basename(output.name)[:100]}.raw")
-    with FileOutput(between, force=True) as raw:
+        return Made(plan.foreign_size, tree, compared)
+    with _between(output) as raw:
         writer = native.open_writer(RAW, raw, plan.size, checked(native.options_of(RAW), {}, "raw"))
         written = native.write(
             disk, writer, 0, digest=request.verify == "content", threads=request.threads, progress=progress
         )
         compared = _by_qemu_img(plan, raw.fd, "raw", output, limits, progress)
-    return Made(plan.size, written.tree, compared)
+    return Made(plan.foreign_size, written.tree, compared)
+
+
+def _between(output: FileOutput | DeviceOutput) -> FileOutput:
+    """A raw file on the way to the output, beside it (never beside a device); it gets no name."""
+    if isinstance(output, DeviceOutput):
+        return FileOutput(os.path.join(tempfile.gettempdir(), os.path.basename(output.name)), force=True)
+    return FileOutput(output.name, force=True)
 
 
 def _by_qemu_img(
