@@ -114,7 +114,7 @@ MESSAGES: list[tuple[str, str, str, dict[str, Value], str | None]] = [
         "parallels/plain.hds.gz",
         "raw",
         {},
-        "the geometry stays behind: 4 × 16 × 8 (cylinders, heads, sectors)",
+        None,
     ),
     ("CNV006", "vmdk/monolithic-sparse.vmdk.gz", "raw", {}, None),
     (

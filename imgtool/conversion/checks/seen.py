@@ -119,7 +119,10 @@ def parallels(planned: Planned) -> ParallelsFacts | None:
 
 
 def geometry(planned: Planned) -> Chs | None:
-    """The geometry that the source states; None where it states none, or one of nothing."""
+    """The geometry that the source states; None where it states none, or one of nothing.
+
+    A Parallels header has cylinders and heads, but no sectors (its tracks are the cluster size).
+    """
     stated: tuple[int | None, ...] = ()
     if (old := vhd(planned)) is not None:
         stated = () if old.geometry == _TOO_LARGE else old.geometry
@@ -128,8 +131,6 @@ def geometry(planned: Planned) -> Chs | None:
     elif (ware := vmdk(planned)) is not None:
         shape = ware.geometry or (ware.cowd.geometry if ware.cowd is not None else None)
         stated = shape or ()
-    elif (disk := parallels(planned)) is not None:
-        stated = (disk.cylinders, disk.heads, disk.header.tracks)
     numbers = [one for one in stated if one]
     return Chs(*numbers) if len(numbers) == 3 else None
 
