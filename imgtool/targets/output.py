@@ -9,19 +9,25 @@ Contract (tests/targets/test_output.py runs it against each one):
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
-import tempfile
 from abc import ABC, abstractmethod
-from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
 from imgtool.errors import ExistsError, OutputError
+from imgtool.targets.hidden import hidden_name, lock, open_hidden, rename_new, sweep
 
 _FICLONERANGE = 0x4020940D
+
+#: What opening a nameless file fails with where there are none: by the file system, or by the kernel.
+_NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+
+#: What a hard link fails with where there are none.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Output(ABC):
@@ -80,7 +86,8 @@ class CountingOutput(Output):
 class FileOutput(Output):
     """A new file. Until `commit` it has no name (or a hidden one where the file system knows no nameless files).
 
-    `force`: an existing target is replaced, at the moment of the commit and not before.
+    `force`: an existing target is replaced, at the moment of the commit and not before. Hidden files that killed
+    runs for the same target left are removed.
     """
 
     def __init__(self, path: str, *, force: bool = False) -> None:
@@ -98,14 +105,20 @@ class FileOutput(Output):
             raise _failed(path, error) from error
 
     def _nameless(self) -> int:
+        base = os.path.basename(self.name)
+        if self._force:  # then a whole file has a hidden name for a moment, everywhere
+            sweep(self._folder, base)
         try:
-            return os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            fd = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            if error.errno not in _NO_NAMELESS:
                 raise
-        base = os.path.basename(self.name)[:100]
-        fd, self._hidden = tempfile.mkstemp(prefix=f".{base}.", suffix=".part", dir=self._folder)
-        os.fchmod(fd, 0o666 & ~umask())
+        else:
+            lock(fd)
+            return fd
+        if not self._force:
+            sweep(self._folder, base)
+        fd, self._hidden = open_hidden(self._folder, base)
         return fd
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
@@ -166,7 +179,7 @@ class FileOutput(Output):
             self._link(base, folder)
             return
         if self._hidden is None:
-            hidden = f".{base[:100]}.{token_hex(8)}.part"
+            hidden = hidden_name(base)
             self._link(hidden, folder)
             self._hidden = os.path.join(self._folder, hidden)
         os.replace(self._hidden, self.name)
@@ -176,17 +189,24 @@ class FileOutput(Output):
         if self._hidden is None:  # with a folder given, linkat(2) follows the link to the nameless file
             os.link(f"/proc/self/fd/{self.fd}", base, dst_dir_fd=folder, follow_symlinks=True)
             return
-        os.link(self._hidden, base, dst_dir_fd=folder)
-        os.unlink(self._hidden)
+        try:
+            os.link(self._hidden, base, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            rename_new(self._hidden, self.name)
+        else:
+            os.unlink(self._hidden)
         self._hidden = None
 
     def close(self) -> None:
+        if self._hidden is not None:  # while it is held: else it is nobody's, and another run's to remove
+            with contextlib.suppress(OSError):  # a folder that is gone, or not ours to write any more
+                os.unlink(self._hidden)
+            self._hidden = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        if self._hidden is not None:
-            os.unlink(self._hidden)
-            self._hidden = None
 
 
 class DeviceOutput(Output):

@@ -1,0 +1,95 @@
+"""Hidden names: what a target is called while it is not whole, where the file system knows no files without a name.
+
+A hidden file is `.NAME.imgtool-TOKEN.part` beside its target. Who writes it holds a lock on it, which ends with the
+process, however that ends; so one that nobody holds is what a killed run left, and the next run for the same target
+removes it.
+
+The lock is on one byte far beyond any image, of the open file (fcntl(2), F_OFD_SETLK): where locks are the server's
+(NFS), one of the whole file would stand in the way of those that qemu-img takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import struct
+from secrets import token_hex
+
+_BYTE = (1 << 62) - 1  #: the byte that is locked
+_NAME_MAX = 120  #: bytes of the target's name that the hidden one has
+_NOREPLACE = 1
+_AT_FDCWD = -100
+
+
+def hidden_name(base: str) -> str:
+    """A new hidden name for a target of that name."""
+    return f"{_prefix(base)}{token_hex(8)}.part"
+
+
+def lock(fd: int) -> bool:
+    """Hold a file that is open for writing; False where another holds it, or where it cannot be told."""
+    # struct flock: the type, whence, (padding,) the first byte and the count, the process, which is of no use here
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
+    except OSError:
+        return False
+    return True
+
+
+def open_hidden(folder: str, base: str) -> tuple[int, str]:
+    """A new hidden file in a folder, open and held, and its path. Raises OSError."""
+    while True:
+        path = os.path.join(folder, hidden_name(base))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        lock(fd)
+        if os.fstat(fd).st_nlink:  # else it was swept before it was held
+            return fd, path
+        os.close(fd)
+
+
+def sweep(folder: str, base: str) -> None:
+    """Remove the hidden files of a target that nobody holds. What cannot be looked at stays."""
+    ours = re.compile(re.escape(_prefix(base)) + r"[0-9a-f]{16}\.part", re.ASCII)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if ours.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    _remove(os.path.join(folder, name))
+
+
+def _remove(path: str) -> None:
+    """Remove a file that nobody holds. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if lock(fd) and os.path.samestat(os.fstat(fd), os.lstat(path)):
+            os.unlink(path)
+    finally:
+        os.close(fd)
+
+
+def _prefix(base: str) -> str:
+    """The beginning of the hidden names of a target. Long names are cut between two characters."""
+    while len(os.fsencode(base)) > _NAME_MAX:
+        base = base[:-1]
+    return f".{base}.imgtool-"
+
+
+def rename_new(old: str, new: str) -> None:
+    """Give a file another name, if that is free; for file systems without hard links. Raises OSError."""
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    failed = errno.ENOSYS
+    if rename is not None:
+        if rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE) == 0:
+            return
+        failed = ctypes.get_errno()
+    if failed not in (errno.ENOSYS, errno.EINVAL):
+        raise OSError(failed, os.strerror(failed), new)
+    if os.path.lexists(new):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+    os.rename(old, new)
