@@ -32,6 +32,7 @@ HEAVY = frozenset(
         "numpy",
         "rich",
         "sqlalchemy",
+        "yaml",
         "zlib",
         "zstandard",
     }

@@ -28,6 +28,7 @@ VERBS = (
     "measure",
     "rule",
     "policy",
+    "access",
     "config",
     "formats",
     "schema",

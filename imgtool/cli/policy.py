@@ -17,7 +17,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(
-    "policy", epilog=epilog("imgtool policy list", "imgtool policy show strict", "imgtool policy show site.toml")
+    "policy",
+    epilog=epilog(
+        "imgtool policy list",
+        "imgtool policy show strict",
+        "imgtool policy show site.toml",
+        "imgtool policy show catalog",
+    ),
 )
 @verb
 def command(
@@ -28,10 +34,17 @@ def command(
         str | None, typer.Argument(metavar="NAME|FILE", help="A built-in policy, or a TOML file.")
     ] = None,
 ) -> None:
-    """Print a policy as TOML, every key with what holds; or list those that are built in."""
+    """Print a policy as TOML, every key with what holds; or list those that are built in.
+
+    `catalog` is no policy of content: it shows the access rules of the catalog, as `imgtool access show` does.
+    """
     if action == "list" and name is None:
         for policy in BUILTIN.values():
             sys.stdout.write(f"{policy.name:<12}{policy.title}\n")
+    elif action == "show" and name == "catalog":
+        from imgtool.cli.access import show
+
+        show(None, None, as_json=False)
     elif action == "show" and name is not None:
         sys.stdout.write(to_toml(policy_named(name)))
     else:

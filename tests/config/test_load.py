@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from imgtool.config.config import Config
 from imgtool.config.keys import BY_NAME, KEYS, SECTIONS
 from imgtool.config.load import config_file, has_password, load_config, usual_location, without_password
 from imgtool.errors import UsageError
+from tests.kit import ROOT
 
 
 def written(folder: Path, text: str) -> Path:
@@ -103,6 +105,14 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         file=str(path),
     )
     assert {setting.source for setting in config.settings} == {"file"}
+
+
+def test_the_file_of_readme_is_one(tmp_path: Path) -> None:
+    """What README shows is read, and says what README says of it."""
+    (text,) = re.findall(r"```toml\n(\[catalog\].*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    config = load_config(file=written(tmp_path, text), environ={})
+    assert config.access == str(tmp_path / "access.yaml")
+    assert (config.policy, config.delay, config.owner_bytes) == ("strict", 604_800, 200 << 30)
 
 
 def test_options_overrule_the_environment_that_overrules_the_file(tmp_path: Path) -> None:
