@@ -341,11 +341,11 @@ def test_a_disk_of_64_tib_takes_a_blink() -> None:
     """Its L1 table is 1 MiB, and hardly more is held or written."""
     output = MemoryOutput()
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     writer = writer_of("qcow2", output, 64 * TIB)
     writer.zeros(0, 64 * TIB)
     writer.finish(Stamp(b"", 0))
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert tracemalloc.get_traced_memory()[1] < 40 * MIB
     tracemalloc.stop()
     assert took < 5
