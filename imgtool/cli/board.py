@@ -75,10 +75,12 @@ class Board:
                 self._draw(line)
 
     def end(self, key: object) -> None:
-        """An input is done, or failed."""
+        """An input is done, or failed; of several each is told of in JSON, however short it was."""
         with self._lock:
             line = self._lines.pop(key, None)
             self._ended += 1
+            if self._json and self._files > 1 and line is not None:
+                self._say(line)
             if self._shown is not None:
                 if line is not None and line.task is not None:
                     self._shown.remove_task(line.task)
@@ -89,6 +91,8 @@ class Board:
         import json
 
         told = {"type": "progress", "path": terminal(line.name), "done": line.done, "total": line.total}
+        if self._files > 1:
+            told |= {"files_done": self._ended, "files": self._files}
         print(json.dumps(told), file=sys.stderr, flush=True)
 
     def _draw(self, line: _Line) -> None:

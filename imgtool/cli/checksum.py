@@ -87,7 +87,7 @@ def command(
             else:
                 sums = _digests(path, chosen, device, quiet, progress)
         except InputError as error:
-            say_error(error, as_json=as_json, path=path)
+            say_error(error, as_json=as_json or progress == "json", path=path)
             statuses.add(error.exit_status)
             continue
         _print(path, sums, tag or len(chosen) > 1, as_json)
@@ -168,7 +168,7 @@ def _check_one(expected: Expected, names: tuple[str, ...], as_json: bool, quiet:
         if actual != expected.digest:
             verdict, status = "FAILED", EXIT_NO
     except ImgtoolError as error:
-        say_error(error, as_json=as_json, path=expected.name)
+        say_error(error, as_json=as_json or progress == "json", path=expected.name)
         verdict, status = "FAILED open or read", error.exit_status
     if as_json:
         import json

@@ -25,6 +25,7 @@ class Converting:
         self._as_json = as_json
         self._quiet = quiet
         self._progress = progress
+        self._objects = as_json or progress == "json"  # every line on stderr is one
         self._batch = batch
         self._statuses = {EXIT_DONE}
         self._failed: list[tuple[str, str]] = []
@@ -36,7 +37,7 @@ class Converting:
 
     def failed(self, path: str, error: ImgtoolError) -> None:
         """One input could not be done: said at once, and counted."""
-        say_error(error, as_json=self._as_json, path=path)
+        say_error(error, as_json=self._objects, path=path)
         self._failed.append((path, str(error)))
         batch = self._batch and error.exit_status != EXIT_BUG
         self._statuses.add(EXIT_NO if batch else error.exit_status)
@@ -82,6 +83,8 @@ class Converting:
                 self._tell(outcome)
         if self._batch and not self._as_json and not self._quiet:
             sys.stdout.write(conversions.summary(self._done, self._failed))
+        if self._batch and self._objects:
+            sys.stderr.write(conversions.summary_line(self._done, self._failed))
 
     def _tell(self, outcome: Outcome) -> None:
         if outcome.error is not None:

@@ -48,7 +48,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             leave(EXIT_PIPE)
         except ImgtoolError as error:
-            say_error(error, as_json=bool(kwargs.get("as_json")))
+            say_error(error, as_json=bool(kwargs.get("as_json")) or kwargs.get("progress") == "json")
             leave(error.exit_status)
 
     return run

@@ -102,7 +102,7 @@ def command(
     statuses = set()
     for path, result in _results(_chain(first, found), ask, show, jobs, progress, quiet):
         if isinstance(result, ImgtoolError):
-            say_error(result, as_json=as_json, path=path)
+            say_error(result, as_json=as_json or progress == "json", path=path)
             statuses.add(result.exit_status)
         else:
             show.done(result)

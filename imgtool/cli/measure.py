@@ -90,7 +90,7 @@ def command(
             except UsageError:
                 raise
             except ImgtoolError as error:
-                say_error(error, as_json=as_json, path=path)
+                say_error(error, as_json=as_json or progress == "json", path=path)
                 statuses.add(error.exit_status)
             else:
                 show = conversions.json_line if as_json else conversions.measured

@@ -118,7 +118,7 @@ def command(
     one = partial(_judged, ask=ask, progress=progress, quiet=quiet)
     for path, result in in_order(inputs(paths or [], recursive, files0_from), one, jobs):
         if isinstance(result, ImgtoolError):
-            say_error(result, as_json=form == "json", path=path)
+            say_error(result, as_json="json" in (form, progress), path=path)
             show.failure(path, result)
             statuses.add(result.exit_status)
         else:

@@ -234,15 +234,21 @@ def run_request(
     limits: Limits = DEFAULT,
     progress: Progress | None = None,
     on_job: Callable[[Job], None] | None = None,
+    on_proved: Callable[[Conversion, int], None] | None = None,
 ) -> Conversion:
-    """Convert as asked; `on_job` is told the plan before work starts. Raises as `convert` does."""
+    """Convert as asked. `on_job` is told the plan before work starts, `on_proved` the conversion and the descriptor
+    of what was written before that gets its name. Raises as `convert` does, and what these raise."""
     began = time.monotonic()
     with prepared(request, limits) as job:
         if on_job is not None:
             on_job(job)
         _not_itself(request.target, job.source)
         with open_output(request.target, force=request.force) as output:
-            return _run(job, output, limits, progress, began)
+            conversion = _run(job, output, limits, progress, began)
+            if on_proved is not None:
+                on_proved(conversion, output.fd)
+            output.commit()
+            return conversion._replace(seconds=round(time.monotonic() - began, 3))
 
 
 def _run(
@@ -250,6 +256,7 @@ def _run(
 ) -> Conversion:
     plan, request = job.plan, job.plan.request
     made = make(plan, job.source, job.disk, output, limits, progress)
+    _unchanged(job)
     digest, size, verified = None, made.virtual_size, False
     if made.compared and made.tree is not None:
         digest, verified = made.tree.digest(size).hex(), True
@@ -263,10 +270,7 @@ def _run(
         size = report.virtual_size or size
     findings = after(Finished(planned_of(plan, job.disk), report, size), limits)
     refuse((one for one in findings if one.severity == "error"), request.allow, f"{request.target}: not kept")
-    changed = job.source.changed()
-    if changed is not None:
-        raise InputError(f"{request.source}: changed while it was read ({changed}); nothing was kept")
-    output.commit()
+    _unchanged(job)
     return Conversion(
         path=request.source,
         target=request.target,
@@ -285,6 +289,13 @@ def _run(
         losses=job.losses,
         findings=findings,
     )
+
+
+def _unchanged(job: Job) -> None:
+    """Raise InputError where the source is not what it was when it was opened."""
+    changed = job.source.changed()
+    if changed is not None:
+        raise InputError(f"{job.source.name}: changed while it was read ({changed}); nothing was kept")
 
 
 def measured(job: Job, progress: Progress | None = None) -> Measure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,12 +84,21 @@ def run_all(
     """Each request with what became of it, in order; `jobs` at once, which share the cores. A failure stops nothing
     but a failure to write the journal, which is raised."""
     cores = max(1, len(os.sched_getaffinity(0)) // jobs)
-    lock = threading.Lock()
 
     def one(request: Request) -> Outcome:
         earlier = journal.done(request) if journal is not None else None
         if earlier is not None:
             return Outcome(request, earlier=earlier)
+        unwritten: list[ImgtoolError] = []
+
+        def proved(conversion: Conversion, fd: int) -> None:
+            try:
+                if journal is not None:
+                    journal.add(request, conversion, fd)
+            except ImgtoolError as error:
+                unwritten.append(error)
+                raise
+
         shared = request if request.threads is not None else request._replace(threads=max(2, min(8, cores)))
         try:
             conversion = run_request(
@@ -98,12 +106,12 @@ def run_all(
                 limits,
                 progress(request) if progress is not None else None,
                 (lambda job: watch(request, job)) if watch is not None else None,
+                proved,
             )
         except ImgtoolError as error:
+            if unwritten:
+                raise
             return Outcome(request, error=error)
-        if journal is not None:
-            with lock:
-                journal.add(request, conversion)
         return Outcome(request, conversion)
 
     if jobs == 1:

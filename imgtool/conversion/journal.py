@@ -1,12 +1,15 @@
-"""The journal of a batch: one JSON object a line, appended and flushed when a target has its name and is proved.
+"""The journal of a batch: one JSON object a line, appended and flushed when a target is whole and proved, just before
+it gets its name. Whenever a batch ends, what has a name has its line.
 
 A line is believed only while both files are as they were: size and time of change of the source, of the target, and
-what was asked for. A line that was cut off by a crash is passed over.
+what was asked for: so not where the target did not come to its name. A line that was cut off by a crash is passed
+over.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from imgtool.conversion.request import Request
@@ -21,6 +24,7 @@ class Journal:
 
     def __init__(self, path: str, *, resume: bool) -> None:
         self.path = path
+        self._lock = threading.Lock()
         self._done: dict[str, dict[str, Any]] = {}
         if resume:
             self._done = {line["key"]: line for line in _lines(path)}
@@ -43,8 +47,8 @@ class Journal:
         conversion = line.get("conversion")
         return conversion if isinstance(conversion, dict) else None
 
-    def add(self, request: Request, conversion: Conversion) -> None:
-        """Tell that a target is there, whole. Raises OutputError."""
+    def add(self, request: Request, conversion: Conversion, fd: int) -> None:
+        """Tell that a target is whole; `fd`: what was written, which gets its name next. Raises OutputError."""
         import json
 
         line = {
@@ -52,20 +56,22 @@ class Journal:
             "key": _key(request),
             "asked": _asked(request),
             "source": _state(request.source),
-            "target": _state(request.target),
+            "target": _state(fd),
             "conversion": conversion.to_dict(),
         }
         try:
-            os.write(self._fd, json.dumps(line).encode() + b"\n")
-            os.fsync(self._fd)
+            with self._lock:
+                os.write(self._fd, json.dumps(line).encode() + b"\n")
+                os.fsync(self._fd)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the journal: {error.strerror}") from error
 
     def close(self) -> None:
         """Release the file. Twice is fine."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def __enter__(self) -> Journal:
         return self
@@ -94,9 +100,10 @@ def _asked(request: Request) -> list[str]:
     ]
 
 
-def _state(path: str) -> list[int] | None:
+def _state(file: str | int) -> list[int] | None:
+    """Size and time of change of a file by its path, or of an open one."""
     try:
-        status = os.stat(path)
+        status = os.stat(file)
     except (OSError, ValueError):
         return None
     return [status.st_size, status.st_mtime_ns]

@@ -91,6 +91,22 @@ def options_table(title: str, options: Iterable[tuple[str, str, str, tuple[str, 
     return "\n".join([f"{title}:", *(f"  {line}" for line in _table(rows))]) + "\n"
 
 
+def summary_line(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]) -> str:
+    """The same as one JSON object of the type "summary": counts, bytes written by all, and who failed."""
+    import json
+
+    conversions, failures = list(done), list(failed)
+    told = {
+        "type": "summary",
+        "done": len(conversions),
+        "resumed": sum(earlier for _, earlier in conversions),
+        "failed": len(failures),
+        "written": sum(int(told.get("file_size") or 0) for told, _ in conversions),
+        "failures": [terminal(path) for path, _ in failures],
+    }
+    return json.dumps(told) + "\n"
+
+
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

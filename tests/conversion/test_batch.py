@@ -13,6 +13,7 @@ from imgtool.conversion.api import request_of
 from imgtool.conversion.journal import Journal
 from imgtool.conversion.request import Request
 from imgtool.errors import InputError, OutputError, UsageError
+from imgtool.targets.output import FileOutput
 
 MIB = 1 << 20
 
@@ -74,7 +75,10 @@ def test_a_journal_is_resumed(work: list[Request], tmp_path: Path) -> None:
         assert [outcome.earlier is not None for outcome in second] == [True, False, True]
         assert second[1].conversion is not None
         assert first[0].conversion is not None
-        assert second[0].earlier == json.loads(json.dumps(first[0].conversion.to_dict()))
+        assert second[0].earlier is not None  # written just before the target had its name
+        assert {**second[0].earlier, "seconds": 0} == json.loads(json.dumps(first[0].conversion.to_dict())) | {
+            "seconds": 0
+        }
     os.utime(work[0].source, ns=(5, 5))
     os.unlink(work[2].target)
     other = work[1]._replace(options={"cluster_size": "4K"}, force=True)
@@ -98,6 +102,36 @@ def test_a_journal_that_was_cut_off(work: list[Request], tmp_path: Path) -> None
     assert [outcome.earlier is not None for outcome in again] == [True, False, False]
     with Journal(str(path), resume=True) as journal:
         assert journal.done(work[2]) is not None
+
+
+def test_a_target_that_did_not_come_to_its_name(
+    work: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line stands in the journal, and is not believed: it is done again."""
+    path = str(tmp_path / "journal")
+
+    def fails(output: FileOutput) -> None:
+        raise OutputError(f"{output.name}: no")
+
+    monkeypatch.setattr(FileOutput, "commit", fails)
+    with Journal(path, resume=False) as journal:
+        assert isinstance(next(batch.run_all(work[:1], journal=journal)).error, OutputError)
+    monkeypatch.undo()
+    assert not os.path.exists(work[0].target)
+    with Journal(path, resume=True) as journal:
+        assert next(batch.run_all(work[:1], journal=journal)).conversion is not None
+    with Journal(path, resume=True) as journal:
+        assert next(batch.run_all(work[:1], journal=journal)).earlier is not None
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_journal_that_cannot_be_written(work: list[Request], tmp_path: Path, jobs: int) -> None:
+    """Ends the batch, before the target has its name."""
+    journal = Journal(str(tmp_path / "journal"), resume=False)
+    journal.close()
+    with pytest.raises(OutputError, match="journal"):
+        list(batch.run_all(work, jobs=jobs, journal=journal))
+    assert not os.path.exists(work[0].target)
 
 
 def test_no_journal(work: list[Request], tmp_path: Path) -> None:
