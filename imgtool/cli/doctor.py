@@ -27,6 +27,11 @@ LIBRARIES = (
     ("zstandard", "zstd wrappers and ramdisks", True),
     ("lz4", "lz4 wrappers and ramdisks", True),
     ("defusedxml", "OVF and bundle manifests", True),
+    ("sqlalchemy", "the catalog", True),
+    ("alembic", "older catalogs, and new ones", True),
+    ("platformdirs", "the usual folders of configuration and catalog", True),
+    ("pyyaml", "files of access rules", True),
+    ("psycopg", "catalogs in PostgreSQL", False),
 )
 PROGRAMS = (("qemu-img", "vhdx, qed, qcow, parallels and luks targets of convert; the oracle of the tests"),)
 
@@ -50,7 +55,7 @@ def command(as_json: AsJson = False) -> None:
             print(json.dumps({"name": name, "found": None if found == "missing" else found, "enables": enables}))
     else:
         for name, found, enables in rows:
-            sys.stdout.write(f"{name:<12}{found:<24}{enables}\n")
+            sys.stdout.write(f"{name:<14}{found:<24}{enables}\n")
     leave(EXIT_TOOL if missing else EXIT_DONE)
 
 
