@@ -117,8 +117,7 @@ def command(
 ) -> None:
     """Write images in another format. A target appears when it is whole and its content was compared."""
     options = parsed_options(option, to)
-    if (output is None) == (out_dir is None):
-        raise UsageError("say where to: --output OUT for one source, or --out-dir DIR")
+    place = _journal(output, out_dir, journal, resume)
     from imgtool.cli.converting import Converting, requests_of
     from imgtool.conversion.api import request_of
 
@@ -127,14 +126,28 @@ def command(
     what: dict[str, Any] = {"format": format, "snapshot": snapshot, "member": member, "device": device}
     what |= {"follow": follow if follow_in is None else follow_in, "policy": policy, "if_unsafe": if_unsafe}
     common = request_of("", "", to, **how, **what)
-    sources = list(inputs(paths or [], recursive, files0_from))
+    without = [one for one in (out_dir, place) if one is not None]
+    sources = list(inputs(paths or [], recursive, files0_from, without))
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
     requests = requests_of(sources, common, output, out_dir, work)
     if dry_run:
         work.tell_plans(requests)
     else:
-        place = journal
-        if place is None and out_dir is not None and (resume or len(requests) > 1):
-            place = os.path.join(out_dir, JOURNAL)
-        work.convert(requests, jobs=jobs, journal=place, resume=resume)
+        wanted = journal is not None or resume or len(requests) > 1
+        work.convert(requests, jobs=jobs, journal=place if wanted else None, resume=resume)
     leave(work.status())
+
+
+def _journal(output: str | None, out_dir: str | None, journal: str | None, resume: bool) -> str | None:
+    """Where a journal would be. Raises UsageError where it is not clear what is written where."""
+    if (output is None) == (out_dir is None):
+        raise UsageError("say where to: --output OUT for one source, or --out-dir DIR")
+    if "" in (output, out_dir):
+        raise UsageError("the name of a target is empty; name a file by --output, or a folder by --out-dir")
+    if output == "-":
+        raise UsageError("a target is written at any place and read back, which a pipe cannot; name a file")
+    if journal is None and out_dir is not None:
+        return os.path.join(out_dir, JOURNAL)
+    if journal is None and resume:
+        raise UsageError("--resume goes by a journal: name it by --journal FILE, or give a folder by --out-dir")
+    return journal

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from imgtool.errors import InputError, UsageError
 
 
-def inputs(paths: list[str], recursive: bool, files0_from: str | None) -> Iterator[str]:
-    """Every input in order; folders are walked in the order of their names, links to folders are not followed."""
+def inputs(
+    paths: list[str], recursive: bool, files0_from: str | None, without: Collection[str] = ()
+) -> Iterator[str]:
+    """Every input in order; folders are walked in the order of their names, links to folders are not followed.
+
+    `without`: files and folders that are left out where a walk comes by them.
+    """
     if files0_from is not None:
         if paths:
             raise UsageError("give paths or --files0-from, not both")
         paths = _names(files0_from)
     elif not paths:
         raise UsageError("no input: name a file, or - for standard input")
+    left_out = frozenset(map(os.path.realpath, without))
     for path in paths:
         if recursive and path != "-" and os.path.isdir(path):
-            yield from _below(path)
+            yield from _below(path, left_out)
         else:
             yield path
 
@@ -39,10 +45,14 @@ def _names(place: str) -> list[str]:
     return [os.fsdecode(name) for name in listed(place).split(b"\0") if name]
 
 
-def _below(folder: str) -> Iterator[str]:
+def _below(folder: str, left_out: frozenset[str]) -> Iterator[str]:
     for here, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _among(os.path.join(here, name), left_out))
         for name in sorted(names):
             path = os.path.join(here, name)
-            if os.path.isfile(path):
+            if os.path.isfile(path) and not _among(path, left_out):
                 yield path
+
+
+def _among(path: str, left_out: frozenset[str]) -> bool:
+    return bool(left_out) and os.path.realpath(path) in left_out

@@ -10,12 +10,6 @@ import typer
 from imgtool.cli.frame import leave
 from imgtool.errors import EXIT_DONE, UsageError
 
-To = Annotated[
-    str,
-    typer.Option(
-        "--to", "-t", metavar="FORMAT", help="raw, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, luks, ami …"
-    ),
-]
 Compress = Annotated[
     str | None, typer.Option("--compress", metavar="zlib|zstd", help="Compress the clusters of a qcow2.")
 ]
@@ -46,6 +40,25 @@ IfUnsafe = Annotated[
 PolicyName = Annotated[
     str,
     typer.Option("--policy", metavar="NAME|FILE", help="What the source must satisfy; `imgtool policy` lists them."),
+]
+
+
+def _formats(incomplete: str) -> list[str]:
+    """The targets that a shell completes to."""
+    from imgtool.conversion.request import target_names
+
+    return [name for name in target_names() if name.startswith(incomplete)]
+
+
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        "-t",
+        metavar="FORMAT",
+        autocompletion=_formats,
+        help="raw, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, luks, ami …",
+    ),
 ]
 
 

@@ -34,19 +34,22 @@ def judged(source: Source, request: Request, limits: Limits) -> Report:
     against = [finding for finding in verdict.findings if finding.severity in bad]
     if request.follow is not False:
         against = [finding for finding in against if not _REFERENCE.fullmatch(finding.code)]
-    refuse(against, request.allow, f"{source.name}: rejected by the policy {policy.name}")
+    linked = any(_REFERENCE.fullmatch(finding.code) for finding in against)
+    cure = "; --follow opens what lies in the image's own folder" if linked else ""
+    refuse(against, request.allow, f"{source.name}: rejected by the policy {policy.name}", cure)
     return report
 
 
-def refuse(against: Iterable[Finding], allow: tuple[str, ...] | None, what: str) -> None:
-    """Raise RejectedError for the findings that are not allowed. A failed check always counts."""
+def refuse(against: Iterable[Finding], allow: tuple[str, ...] | None, what: str, cure: str = "") -> None:
+    """Raise RejectedError for the findings that are not allowed. A failed check always counts. `cure`: what to do
+    about them, before letting them through is offered."""
     left = [one for one in against if one.code.startswith(FAILED) or (allow is not None and one.code not in allow)]
     if not left:
         return
     told = "; ".join(f"{one.code} {one.name}: {one.message}" for one in left[:_SHOWN])
     more = f" (and {len(left) - _SHOWN} more)" if len(left) > _SHOWN else ""
     codes = ",".join(sorted({one.code for one in left if not one.code.startswith(FAILED)}))
-    cure = f"; --if-unsafe allow:{codes} goes on all the same" if codes else ""
+    cure += f"; --if-unsafe allow:{codes} goes on all the same" if codes else ""
     raise RejectedError(f"{what}: {told}{more}{cure}", tuple(left))
 
 

@@ -43,6 +43,7 @@ def root_range(volumes: Volumes | None, name: str) -> RootRange:
         if other.type_name not in _STARTERS:
             held = other.filesystem.kind if other.filesystem is not None else other.type_name or other.type
             raise UnsupportedError(
-                f"{name}: partition {other.number} ({held}) would be lost in an ami, which holds one file system"
+                f"{name}: partition {other.number} ({held}) would be lost in an ami, which holds one file system;"
+                " --to raw keeps the whole disk"
             )
     return RootRange(roots[0].start, roots[0].length, others)

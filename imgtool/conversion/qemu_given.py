@@ -67,7 +67,8 @@ def secret_of(path: str, limits: Limits) -> Iterator[int]:
         with open(path, "rb") as file:
             data = file.read(limits.secret + 1)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path!r}: cannot read the passphrase: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path!r}: cannot read the passphrase: {reason}") from error
     if not data or len(data) > limits.secret:
         raise UsageError(f"{path!r}: a passphrase has from 1 to {limits.secret} bytes")
     try:

@@ -49,10 +49,23 @@ class Request(NamedTuple):
 
 
 def target_named(to: str) -> tuple[Entry, bool]:
-    """The target that a name means, and whether it is a machine image. Raises UsageError."""
+    """The target that a name means, and whether it is a machine image. Raises UsageError, which lists them."""
     if to.strip().lower() == "ami":
         return entry_named("raw"), True
-    return entry_named(to), False
+    try:
+        entry = entry_named(to)
+    except UsageError:
+        raise UsageError(f"no such format: {to!r} (one of {', '.join(target_names())})") from None
+    if entry.writer is None and entry.name not in target_names():
+        raise UsageError(f"{entry.name} is a format that is read, not written; one of {', '.join(target_names())} is")
+    return entry, False
+
+
+def target_names() -> tuple[str, ...]:
+    """The formats that are written, by either engine, and the machine image."""
+    from imgtool.conversion.qemu_options import TARGETS
+
+    return (*TARGETS, "ami")
 
 
 def with_compression(

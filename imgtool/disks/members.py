@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from imgtool.disks.recognise import Reading
@@ -50,9 +50,14 @@ def member_source(source: Source, reading: Reading, name: str | None, limits: Li
     return Inside(_bytes(source, _chosen(source, disks, name), limits), source)
 
 
-def disk_members(source: Source, reading: Reading, limits: Limits) -> Iterator[tuple[str, Source]]:
-    """Every disk member of a container with its name; those whose bytes cannot be decoded are left out."""
+def disk_members(
+    source: Source, reading: Reading, limits: Limits, leave: Container[str] = ()
+) -> Iterator[tuple[str, Source]]:
+    """Every disk member of a container with its name, but for those called as in `leave`, and those whose bytes
+    cannot be decoded."""
     for disk in _disks(reading):
+        if disk.name in leave:
+            continue
         try:
             yield disk.name, _bytes(source, disk, limits)
         except InputError:
@@ -101,4 +106,4 @@ def _chosen(source: Source, disks: list[Member], name: str | None) -> Member:
     known = ", ".join(disk.name for disk in disks[:10])
     if not named:
         raise UsageError(f"{source.name}: no disk called {name!r} in it (there are: {known})")
-    raise UsageError(f"{source.name}: several disks in it; name one of {known}")
+    raise UsageError(f"{source.name}: several disks in it ({known}); name one by --member")

@@ -82,6 +82,8 @@ def disk_of(
     else:
         reading = recognise(source, limits).primary
     entry, facts = reading.entry, reading.facts
+    if member is not None and entry.kind != "container":
+        raise UsageError(f"{source.name}: is no container but {entry.name}; leave the member {member!r} out")
     if entry.kind == "container":
         from imgtool.disks.members import member_source
 

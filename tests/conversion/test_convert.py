@@ -209,7 +209,7 @@ def test_options_are_checked_before_work(disk: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError):
             imgtool.convert(disk, tmp_path / "new", to, **names)  # type: ignore[arg-type] # strings, all of them
-    with pytest.raises(UnsupportedError, match="not written"):
+    with pytest.raises(UsageError, match="read, not written; one of raw, "):
         imgtool.convert(disk, tmp_path / "new", "dmg")
     assert left(tmp_path) == {"disk.img"}
 

@@ -16,7 +16,7 @@ from imgtool.formats.qcow2.facts import Qcow2Facts
 from imgtool.limits import DEFAULT
 from imgtool.sources.disk import DiskError, EncryptedError
 from imgtool.sources.memory import BytesSource
-from tests.kit import fixture, report_of
+from tests.kit import FIXTURES, fixture, report_of
 
 OVA = "ova/several.ova.gz"
 
@@ -89,6 +89,13 @@ def test_members_of_an_ova(tmp_path: Path) -> None:
             assert len(disk.read_at(0, disk.size)) == disk.size
         assert files() == before
     assert sorted(os.listdir(tmp_path)) == [path.name]
+
+
+@pytest.mark.parametrize("format", [None, "qcow2", "raw"])
+def test_a_member_of_no_container(format: str | None) -> None:
+    """A name for what has no members is a mistake, and said so; nothing is opened instead."""
+    with pytest.raises(UsageError, match=r"is no container but (qcow2|raw); leave the member 'x' out"):
+        open_disk(FIXTURES / "qcow2" / "plain.qcow2", member="x", format=format)
 
 
 def test_the_only_member_needs_no_name() -> None:
