@@ -1,0 +1,279 @@
+"""The data of images: how it comes in, goes out, and is read anew. The service's verbs that move bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, cast
+
+from imgtool.catalog import images, moves
+from imgtool.catalog.images import Kept
+from imgtool.catalog.intake import Asked, take_in
+from imgtool.catalog.moves import Stored
+from imgtool.catalog.store import Import, Upload, blob_key
+from imgtool.errors import ContentError, ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
+from imgtool.ingest.digests import algorithm, parse_expected
+from imgtool.ingest.pump import copy_source, digest_source
+from imgtool.inspection.api import Input
+from imgtool.inspection.validate import policy_named
+from imgtool.model.image import ImageRecord
+from imgtool.model.verdict import Claims, Verdict
+from imgtool.policy.policy import Policy
+from imgtool.targets.output import open_output
+
+if TYPE_CHECKING:
+    from imgtool.catalog.access import Action
+    from imgtool.catalog.service import Catalog
+    from imgtool.ingest.pump import Progress
+    from imgtool.sources.base import Source
+
+MD5, SHA512 = "md5", "sha512"
+_GIB, _MIB = 1 << 30, 1 << 20
+
+
+def upload(
+    catalog: Catalog,
+    called: str,
+    given: Input,
+    how: str,
+    policy: str | os.PathLike[str] | Policy | None,
+    expect: Iterable[str],
+    checksums: Iterable[str],
+    progress: Progress | None,
+) -> ImageRecord:
+    """See `Catalog.upload`."""
+    if how not in ("copy", "move", "link"):
+        raise UsageError(f"an image is imported by copy, move or link, not by {how!r}")
+    path = os.fsdecode(given) if isinstance(given, (str, os.PathLike)) else None
+    if path is None and how != "copy":
+        raise UsageError(f"a stream cannot be imported by {how}: a path is needed")
+    expected = tuple(parse_expected(text) for text in expect)
+    names = (MD5, SHA512, *(name for name, _ in expected), *(algorithm(name) for name in checksums))
+    chosen = site_policy(catalog, policy)
+    with catalog.database.read() as connection:
+        kept = catalog.named(connection, called, "upload_image")
+    key = blob_key(kept.record.id, kept.attempt + 1)
+    with catalog.store.begin(key) as claim:
+        begun = _begin(catalog, kept)
+        claims = _claims(begun.record, tuple(f"{name}:{digits}" for name, digits in expected))
+        asked = Asked(chosen, claims, tuple(dict.fromkeys(names)), cast("Import", how), catalog.config.image_size)
+        try:
+            record = _bring(catalog, begun, claim, given, asked, progress)
+        except BaseException as error:
+            _failed(catalog, begun, key, error)
+            raise
+    if how == "move" and path is not None:
+        _moved(path)
+    return record
+
+
+def _begin(catalog: Catalog, kept: Kept) -> Kept:
+    """queued → saving; one whose upload failed is queued anew before."""
+    who, record = str(catalog.who), kept.record
+    with catalog.database.write() as connection:
+        if record.status == "killed":
+            moves.requeue(connection, record.id, who)
+        return moves.begin_upload(connection, record.id, kept.attempt + 1, who)
+
+
+def _bring(
+    catalog: Catalog, begun: Kept, claim: Upload, given: Input, asked: Asked, progress: Progress | None
+) -> ImageRecord:
+    """saving → active, with what came, or RejectedError."""
+    record = begun.record
+    verdict = take_in(claim, given, asked, progress)
+    text = json_of(verdict)
+    if not verdict.accepted:
+        with catalog.database.write() as connection:
+            images.keep_verdict(connection, record.id, text)
+        raise RejectedError(_rejection(verdict), verdict.findings)
+    stored = _stored(verdict, record, claim)
+    claim.commit()
+    with catalog.database.write() as connection:
+        catalog.room_for(connection, record.owner, size=stored.size)
+        images.keep_verdict(connection, record.id, text)
+        return moves.finish_upload(connection, record.id, begun.attempt, stored, str(catalog.who)).record
+
+
+def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> None:
+    """saving → killed, and what was committed goes. What fails here as well is left to the repair."""
+    told = str(error) if isinstance(error, ImgtoolError) else type(error).__name__
+    with suppress(ImgtoolError), catalog.database.write() as connection:
+        moves.fail_upload(connection, begun.record.id, begun.attempt, str(catalog.who), told)
+    with suppress(ImgtoolError), catalog.database.read() as connection:
+        if images.get(connection, begun.record.id).blob != key:
+            catalog.store.delete(key)
+
+
+def _moved(path: str) -> None:
+    """Remove a file that the store has now. Raises OutputError."""
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise OutputError(f"{path}: the image has it now, and it could not be removed: {error.strerror}") from error
+
+
+def _stored(verdict: Verdict, record: ImageRecord, claim: Upload) -> Stored:
+    report = verdict.report
+    disk = record.disk_format or report.format
+    container = record.container_format or report.container_format
+    if disk is None or container is None:
+        raise RejectedError("no format was found that this could be registered as", verdict.findings)
+    sums = report.checksums
+    return Stored(
+        claim.key,
+        claim.size,
+        report.virtual_size,
+        sums[MD5],
+        SHA512,
+        sums[SHA512],
+        disk,
+        container,
+        claim.linked,
+    )
+
+
+def _claims(record: ImageRecord, expect: tuple[str, ...]) -> Claims:
+    """What was said of an image when it was reserved, as validation wants it: bytes."""
+    return Claims(
+        record.disk_format,
+        record.container_format,
+        record.min_disk * _GIB or None,
+        record.min_ram * _MIB or None,
+        None,
+        expect,
+    )
+
+
+def _rejection(verdict: Verdict) -> str:
+    """Why, in one line: the worst finding, and how many there are besides."""
+    if not verdict.findings:
+        return f"the policy {verdict.policy} does not let it through: not everything in it could be seen"
+    first, more = verdict.findings[0], len(verdict.findings) - 1
+    return f"{first.code} {first.name}: {first.message}" + (f" (and {more} more)" if more else "")
+
+
+def site_policy(catalog: Catalog, named: str | os.PathLike[str] | Policy | None) -> Policy:
+    """The policy that data must pass: the one named, else the catalog's, within what the configuration allows.
+
+    Raises UsageError, InputError where its file cannot be read.
+    """
+    config = catalog.config
+    policy = policy_named(config.policy if named is None else named)
+    return policy._replace(
+        disk_formats=_both(policy.disk_formats, config.disk_formats),
+        container_formats=_both(policy.container_formats, config.container_formats),
+        virtual_size=_least(policy.virtual_size, config.virtual_size),
+        file_size=_least(policy.file_size, config.image_size),
+    )
+
+
+def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return tuple(name for name in one if name in other)
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((size for size in (one, other) if size is not None), default=None)
+
+
+def json_of(verdict: Verdict) -> str:
+    """A verdict as it is kept."""
+    import json
+
+    return json.dumps(verdict.to_dict(), ensure_ascii=False, separators=(",", ":"))
+
+
+def opened(catalog: Catalog, called: str, action: Action = "download_image") -> tuple[Kept, Source]:
+    """An image and its data to read. Raises NotFoundError, UsageError, RefusedError without data, without access, and
+    for a deactivated image where no administrator asks."""
+    with catalog.database.read() as connection:
+        kept = catalog.named(connection, called, action)
+    record = kept.record
+    if record.status == "deactivated" and not catalog.is_admin:
+        raise RefusedError(f"image {called} is deactivated: only an administrator reads its data")
+    if kept.blob is None or record.status not in ("active", "deactivated"):
+        raise RefusedError(f"image {called} is {record.status}: there is no data to read")
+    return kept, catalog.store.open(kept.blob)
+
+
+def save(catalog: Catalog, called: str, target: str, force: bool, progress: Progress | None) -> ImageRecord:
+    """See `Catalog.save`."""
+    kept, source = opened(catalog, called)
+    with source, open_output(target, force=force) as output:
+        sink = _At(output.write_at)
+        sums = copy_source(source, sink, _names(kept.record), progress)
+        output.truncate(sink.position)
+        _right(kept.record, sink.position, sums)
+        output.commit()
+    return kept.record
+
+
+def save_to(catalog: Catalog, called: str, stream: IO[bytes], progress: Progress | None) -> ImageRecord:
+    """See `Catalog.save_to`."""
+    kept, source = opened(catalog, called)
+    with source:
+        sink = _Onto(stream)
+        sums = copy_source(source, sink, _names(kept.record), progress)
+        _right(kept.record, sink.position, sums)
+    return kept.record
+
+
+def verify(catalog: Catalog, called: str, progress: Progress | None) -> bool:
+    """See `Catalog.verify`."""
+    kept, source = opened(catalog, called, "verify_image")
+    record = kept.record
+    with source:
+        sums = digest_source(source, (*_names(record), MD5), progress)
+        return (source.size, sums[_names(record)[0]], sums[MD5]) == (
+            record.size,
+            record.os_hash_value,
+            record.checksum,
+        )
+
+
+def _names(record: ImageRecord) -> tuple[str, ...]:
+    return (record.os_hash_algo or SHA512,)
+
+
+def _right(record: ImageRecord, size: int, sums: dict[str, str]) -> None:
+    if size != record.size or sums[_names(record)[0]] != record.os_hash_value:
+        raise ContentError(f"image {record.id}: its data in the store is damaged: not the digest that was recorded")
+
+
+class _At:
+    """A sink that writes at places of an output, and leaves holes out."""
+
+    def __init__(self, write_at: Callable[[int, memoryview], None]) -> None:
+        self._write_at = write_at
+        self.position = 0
+
+    def write(self, data: memoryview) -> None:
+        """The next bytes. Raises OutputError."""
+        self._write_at(self.position, data)
+        self.position += len(data)
+
+    def skip(self, length: int) -> None:
+        """The next bytes are zeros."""
+        self.position += length
+
+
+class _Onto:
+    """A sink that writes to a stream, zeros too."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.position = 0
+
+    def write(self, data: memoryview) -> None:
+        """The next bytes. What the stream raises is the caller's to name."""
+        view = data
+        while view:
+            view = view[self._stream.write(view) :]
+        self.position += len(data)
+
+    def skip(self, length: int) -> None:
+        """The next bytes are zeros."""
+        self.write(memoryview(bytes(length)))

@@ -1,0 +1,390 @@
+"""The catalog: the one place where access, status, store and validation meet. Every verb of images is a method.
+
+Whoever acts sees what the table of `visibility` shows, and does what the rules of `access` permit. What somebody may
+not see is not there for him (NotFoundError); what he sees and may not do is refused (RefusedError).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from imgtool.catalog import images, listing, members, moves, records
+from imgtool.catalog.access import Access, Action, Target, load_access, target_of
+from imgtool.catalog.database import Database, open_database
+from imgtool.catalog.identity import Identity, acting, parse_identity
+from imgtool.catalog.images import NO_CHANGES, Changes, Kept, New
+from imgtool.catalog.listing import DEFAULT_SORT, Filters, Sort, Viewer
+from imgtool.catalog.records import Quotas
+from imgtool.catalog.status import LISTED, STATUSES
+from imgtool.catalog.store import BlobStore, LocalStore
+from imgtool.catalog.visibility import Seen, sees
+from imgtool.config.config import Config
+from imgtool.config.load import load_config, usual_location
+from imgtool.errors import NotFoundError, RefusedError, UsageError
+from imgtool.model.image import Change, ImageRecord, Member, MemberStatus, Status
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from sqlalchemy import Connection
+
+    from imgtool.catalog.store import Import
+    from imgtool.catalog.upkeep import Repaired, Scrubbed
+    from imgtool.ingest.pump import Progress
+    from imgtool.inspection.api import Input
+    from imgtool.policy.policy import Policy
+
+
+class Catalog:
+    """An open catalog, and who acts in it. Use as a context, or `close` it."""
+
+    def __init__(self, database: Database, store: BlobStore, access: Access, who: Identity, config: Config) -> None:
+        self.database = database
+        self.store = store
+        self.access = access
+        self.who = who
+        self.config = config
+        self.quotas = Quotas(config.tags, config.properties, config.members)
+
+    @classmethod
+    def open(
+        cls,
+        place: str | os.PathLike[str] | None = None,
+        *,
+        identity: str | Identity | None = None,
+        create: bool = False,
+        config: Config | None = None,
+    ) -> Catalog:
+        """The catalog in a folder or behind a "postgresql://…" URL; without one, where the configuration says.
+
+        `identity`: "user:project:role,…", who acts; without it, whom the configuration names, else the user of this
+        machine. `create`: make it where there is none. `config`: what holds, read from the user's file and the
+        environment where it is not given. Raises NotFoundError, InputError, OutputError, UsageError, RefusedError.
+        """
+        config = load_config() if config is None else config
+        where = os.fsdecode(place) if place is not None else config.location or usual_location()
+        on_server = "://" in where
+        if on_server and config.store is None:
+            raise UsageError("a catalog on a server needs store.location: the folder of its data")
+        owner = _owner(config.store or where)
+        who = identity if isinstance(identity, Identity) else parse_identity(identity) if identity else None
+        who = who or acting(config.acting, config.where("catalog.as"), owner)
+        access = load_access(config.access)
+        return cls(open_database(where, create=create), LocalStore(config.store or where), access, who, config)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # what is there
+
+    @property
+    def is_admin(self) -> bool:
+        """True where an administrator acts."""
+        return self.access.is_admin(self.who)
+
+    def viewer(self, member_status: MemberStatus | Literal["all"] = "accepted") -> Viewer | None:
+        """Whose lists are shown: None is everybody's."""
+        return None if self.is_admin else Viewer(self.who.project, member_status)
+
+    def list(
+        self,
+        filters: Filters = listing.ALL,
+        sort: tuple[Sort, ...] = DEFAULT_SORT,
+        *,
+        limit: int | None = None,
+        marker: str | None = None,
+        member_status: MemberStatus | Literal["all"] = "accepted",
+    ) -> tuple[ImageRecord, ...]:
+        """The images that the identity's list shows. Raises UsageError, NotFoundError, RefusedError."""
+        self.access.require("get_images", self.who)
+        asked = filters._replace(viewer=self.viewer(member_status))
+        with self.database.read() as connection:
+            found = listing.list_images(connection, asked, sort, limit=limit, marker=marker)
+            return tuple(one.record for one in found)
+
+    def show(self, called: str) -> ImageRecord:
+        """The image of an id or a name. Raises NotFoundError, UsageError for a name of several, RefusedError."""
+        with self.database.read() as connection:
+            return self.named(connection, called, "get_image").record
+
+    def report(self, called: str) -> str | None:
+        """The verdict that is kept with an image, as JSON. Raises as `show`."""
+        with self.database.read() as connection:
+            return images.verdict_of(connection, self.named(connection, called, "get_image").record.id)
+
+    def history(self, called: str) -> tuple[Change, ...]:
+        """Every change of an image's status, oldest first. Raises as `show`."""
+        with self.database.read() as connection:
+            found = self.named(connection, called, "get_history", every=True)
+            return tuple(moves.history(connection, found.record.id))
+
+    # what changes
+
+    def reserve(self, new: New) -> ImageRecord:
+        """A queued image, without data. Raises UsageError, RefusedError for access and quotas."""
+        self.may_have(new.owner, records.visibility(new.visibility), "add_image")
+        with self.database.write() as connection:
+            self.room_for(connection, new.owner, images=1)
+            return images.create(connection, new, str(self.who), quotas=self.quotas).record
+
+    def change(
+        self,
+        called: str,
+        changes: Changes = NO_CHANGES,
+        *,
+        tags: Iterable[str] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> ImageRecord:
+        """Set fields and properties, and add tags: all of them, or none. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            record = self.named(connection, called, "modify_image").record
+            if changes.owner is not None and changes.owner != record.owner:
+                self._require("change_owner", connection, record)
+            if changes.visibility is not None and changes.visibility != record.visibility:
+                self.may_have(record.owner, changes.visibility, None)
+            kept = images.update(connection, record.id, changes)
+            if tags:
+                kept = images.add_tags(connection, record.id, tags, self.quotas)
+            if properties:
+                kept = images.set_properties(connection, record.id, properties, self.quotas)
+            return kept.record
+
+    def create(
+        self,
+        new: New,
+        given: Input | None = None,
+        *,
+        how: Import | None = None,
+        policy: str | os.PathLike[str] | Policy | None = None,
+        expect: Iterable[str] = (),
+        checksums: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> ImageRecord:
+        """Register an image: `reserve`, and `upload` where there is something `given`. Raises as both."""
+        record = self.reserve(new)
+        if given is None:
+            return record
+        return self.upload(
+            record.id, given, how=how, policy=policy, expect=expect, checksums=checksums, progress=progress
+        )
+
+    def upload(
+        self,
+        called: str,
+        given: Input,
+        *,
+        how: Import | None = None,
+        policy: str | os.PathLike[str] | Policy | None = None,
+        expect: Iterable[str] = (),
+        checksums: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> ImageRecord:
+        """Bring data into a queued image, or into one whose upload failed, in one pass.
+
+        `given`: a path, or a binary file object. `how`: copy, move (the path goes once the image is active), link.
+        `policy`, `expect`, `checksums`: as for `imgtool.validate`; md5 and sha512 are always computed. `progress`
+        is told the bytes that went by.
+
+        Raises RejectedError for data that the policy does not let through, RefusedError for access, status and
+        quotas, InputError, OutputError. The image is killed then, the reason is in its record, and its data is gone.
+        """
+        from imgtool.catalog.data import upload
+
+        return upload(self, called, given, how or self.config.importing, policy, expect, checksums, progress)
+
+    def save(
+        self, called: str, target: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
+    ) -> ImageRecord:
+        """Write an image's data to a new file, which appears once its digest was found right. `force`: in place of
+        one that is there.
+
+        Raises as `show`, RefusedError, InputError, OutputError, ContentError for damaged data.
+        """
+        from imgtool.catalog.data import save
+
+        return save(self, called, os.fsdecode(target), force, progress)
+
+    def save_to(self, called: str, stream: IO[bytes], *, progress: Progress | None = None) -> ImageRecord:
+        """Write an image's data to a stream; whether it was right is known at the end. Raises as `save`."""
+        from imgtool.catalog.data import save_to
+
+        return save_to(self, called, stream, progress)
+
+    def verify(self, called: str, *, progress: Progress | None = None) -> bool:
+        """Read an image's data anew: True where its size and digests are the recorded ones. Raises as `save`."""
+        from imgtool.catalog.data import verify
+
+        return verify(self, called, progress)
+
+    def scrub(self, *, delay: int | None = None) -> Scrubbed:
+        """Remove the data of images whose grace period (`delay` seconds, else the configuration's) is over.
+
+        Raises RefusedError for access, and where another process is at it; OutputError.
+        """
+        from imgtool.catalog.upkeep import scrub
+
+        return scrub(self, self.config.delay if delay is None else delay)
+
+    def repair(self) -> Repaired:
+        """Put right what killed processes left: their uploads, data that nobody owns. Raises as `scrub`."""
+        from imgtool.catalog.upkeep import repair
+
+        return repair(self)
+
+    def unset(self, called: str, *, tags: Iterable[str] = (), properties: Iterable[str] = ()) -> ImageRecord:
+        """Take off tags, and remove properties: all of them, or none. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            kept = self.named(connection, called, "modify_image")
+            if tags:
+                kept = images.remove_tags(connection, kept.record.id, tags)
+            if properties:
+                kept = images.unset_properties(connection, kept.record.id, properties)
+            return kept.record
+
+    def delete(self, called: str, why: str = "deleted") -> ImageRecord:
+        """Delete an image: its data waits for the scrubber where the configuration has a delay, else it goes at once.
+
+        Raises as `show`, RefusedError for a protected image and one whose status does not allow it.
+        """
+        with self.database.write() as connection:
+            identifier = self.named(connection, called, "delete_image").record.id
+            kept = moves.delete(connection, identifier, str(self.who), why, delay=self.config.delay > 0)
+        if kept.record.status == "deleted" and kept.blob is not None:
+            self.remove_data(identifier, kept.blob)
+        return kept.record
+
+    def restore(self, called: str, why: str = "restored") -> ImageRecord:
+        """Take a deletion back while its grace period lasts. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            kept = self.named(connection, called, "restore_image", ("pending_delete",), every=True)
+            return moves.restore(connection, kept.record.id, str(self.who), why).record
+
+    def deactivate(self, called: str, why: str = "deactivated") -> ImageRecord:
+        """Keep an image's data from all but administrators. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            kept = self.named(connection, called, "deactivate")
+            return moves.deactivate(connection, kept.record.id, str(self.who), why).record
+
+    def reactivate(self, called: str, why: str = "reactivated") -> ImageRecord:
+        """Take a deactivation back. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            kept = self.named(connection, called, "reactivate")
+            return moves.reactivate(connection, kept.record.id, str(self.who), why).record
+
+    # members
+
+    def members(self, called: str) -> tuple[Member, ...]:
+        """Whom an image is shared with: of a member's view, himself alone. Raises as `show`."""
+        with self.database.read() as connection:
+            record = self.named(connection, called, "get_members").record
+            found = members.members(connection, record.id)
+        mine = self.is_admin or record.owner == self.who.project
+        return tuple(one for one in found if mine or one.member == self.who.project)
+
+    def add_member(self, called: str, project: str) -> Member:
+        """Share an image with a project. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            record = self.named(connection, called, "add_member", member=project).record
+            return members.add_member(connection, record.id, project, self.quotas)
+
+    def set_member(self, called: str, project: str, status: str) -> Member:
+        """Accept or reject an image that is shared with a project. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            record = self.named(connection, called, "modify_member", member=project).record
+            return members.set_member(connection, record.id, project, status)
+
+    def remove_member(self, called: str, project: str) -> None:
+        """Share an image with a project no longer. Raises as `show`, RefusedError."""
+        with self.database.write() as connection:
+            record = self.named(connection, called, "delete_member", member=project).record
+            members.remove_member(connection, record.id, project)
+
+    # what the verbs have in common
+
+    def named(
+        self,
+        connection: Connection,
+        called: str,
+        action: Action,
+        status: tuple[Status, ...] = LISTED,
+        *,
+        member: str | None = None,
+        every: bool = False,
+    ) -> Kept:
+        """The image that the user means, which he sees and may do `action` to.
+
+        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: deleted
+        images too. Raises NotFoundError, UsageError, RefusedError.
+        """
+        looked = STATUSES if every and status == LISTED else status
+        kept = listing.find(connection, called, self.viewer("all"), looked)
+        if not self.sees(connection, kept):
+            raise NotFoundError(f"no image {called}")
+        self._require(action, connection, kept.record, member)
+        return kept
+
+    def sees(self, connection: Connection, kept: Kept) -> bool:
+        """True where the identity sees an image."""
+        record = kept.record
+        seen = Seen(record.owner, record.visibility, record.status, self._membership(connection, record))
+        return sees(seen, None if self.is_admin else self.who.project)
+
+    def _membership(self, connection: Connection, record: ImageRecord) -> MemberStatus | None:
+        if record.visibility != "shared" or record.owner == self.who.project:
+            return None
+        return members.membership(connection, record.id, self.who.project)
+
+    def _require(
+        self, action: Action, connection: Connection, record: ImageRecord, member: str | None = None
+    ) -> None:
+        target = target_of(record, self.who, self._membership(connection, record))
+        self.access.require(action, self.who, target._replace(member_id=member) if member is not None else target)
+
+    def may_have(self, owner: str, visibility: str, action: Action | None) -> None:
+        """Raises RefusedError where the identity may not have an image of that owner and visibility."""
+        target = Target(owner=owner, visibility=visibility)
+        if action is not None:
+            self.access.require(action, self.who, target)
+        if visibility == "public":
+            self.access.require("publicize_image", self.who, target)
+        if visibility == "community":
+            self.access.require("communitize_image", self.who, target)
+
+    def room_for(self, connection: Connection, owner: str, *, images: int = 0, size: int = 0) -> None:
+        """Raises RefusedError where so many more images, or bytes, are more than the quotas allow."""
+        config = self.config
+        for whose, of, most_images, most_bytes in (
+            ("the catalog", None, config.total_images, config.total_bytes),
+            (owner, owner, config.owner_images, config.owner_bytes),
+        ):
+            if most_images is None and most_bytes is None:
+                continue
+            count, total = listing.totals(connection, of)
+            if images and most_images is not None and count + images > most_images:
+                raise RefusedError(f"{whose} has {count} images, and may have {most_images}")
+            if size and most_bytes is not None and total + size > most_bytes:
+                raise RefusedError(f"{whose} has {total} bytes, and may have {most_bytes}: {size} more do not fit")
+
+    def remove_data(self, identifier: str, blob: str) -> int:
+        """Remove the data of a deleted image: the bytes freed. Raises OutputError."""
+        freed = self.store.delete(blob)
+        with self.database.write() as connection:
+            moves.data_removed(connection, identifier, blob)
+        return freed
+
+
+def _owner(place: str) -> int | None:
+    """Who owns a store (uid); None where it is made now."""
+    try:
+        return os.stat(place).st_uid
+    except OSError:
+        return None

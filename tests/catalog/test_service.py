@@ -1,0 +1,316 @@
+"""The catalog's verbs: what comes in, who gets it, and what is left when something goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imgtool.catalog.images import Changes, New
+from imgtool.catalog.listing import Filters
+from imgtool.catalog.service import Catalog
+from imgtool.config.config import Config
+from imgtool.errors import (
+    ContentError,
+    InputError,
+    NotFoundError,
+    OutputError,
+    RefusedError,
+    RejectedError,
+    UsageError,
+)
+from imgtool.model.image import ImageRecord
+from tests.catalog.made import ID
+from tests.kit import fixture
+
+As = Callable[..., Catalog]
+GOOD = fixture("qcow2/plain.qcow2")
+BAD = b"QFI\xfb" + bytes(2000)
+
+
+@pytest.fixture
+def as_(tmp_path: Path) -> Iterator[As]:
+    """Open one catalog as anybody."""
+    opened: list[Catalog] = []
+
+    def open_as(who: str = "root:ops:admin", **settings: object) -> Catalog:
+        config = Config(location=str(tmp_path / "catalog"))._replace(**settings)
+        opened.append(Catalog.open(identity=who, create=True, config=config))
+        return opened[-1]
+
+    yield open_as
+    for catalog in opened:
+        catalog.close()
+
+
+def image(tmp_path: Path, content: bytes = GOOD, name: str = "disk.img") -> str:
+    """A file to import."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def store_of(tmp_path: Path) -> list[str]:
+    """The files of the store."""
+    folders = (tmp_path / "catalog" / name for name in ("blobs", "uploads"))
+    return sorted(path.name for folder in folders if folder.exists() for path in folder.iterdir())
+
+
+def test_create(as_: As, tmp_path: Path) -> None:
+    """One call: formats found, digests, sizes, data in the store, the verdict kept."""
+    catalog, seen = as_(), []
+    record = catalog.create(New("web", "ops"), image(tmp_path), progress=seen.append)
+    assert (record.status, record.disk_format, record.container_format) == ("active", "qcow2", "bare")
+    assert (record.size, record.checksum) == (len(GOOD), hashlib.md5(GOOD).hexdigest())
+    assert (record.os_hash_algo, record.os_hash_value) == ("sha512", hashlib.sha512(GOOD).hexdigest())
+    assert (record.min_disk, record.min_ram, record.visibility) == (0, 0, "shared")
+    assert sum(seen) == len(GOOD)
+    assert store_of(tmp_path) == [f"{record.id}.1"]
+    report = json.loads(catalog.report("web") or "")
+    assert report["accepted"] is True
+    assert report["report"]["virtual_size"] == record.virtual_size
+    assert [(one.after, one.who) for one in catalog.history("web")] == [
+        ("queued", "root:ops"),
+        ("saving", "root:ops"),
+        ("active", "root:ops"),
+    ]
+
+
+@pytest.mark.parametrize("how", ["copy", "move", "link"])
+def test_ways_to_import(as_: As, tmp_path: Path, how: str) -> None:
+    """Copied, moved away, or shared."""
+    path = image(tmp_path)
+    record = as_().create(New("web", "ops"), path, how=how)  # type: ignore[arg-type] # it is one of the ways
+    assert os.path.exists(path) == (how != "move")
+    assert as_().verify("web")
+    blob = tmp_path / "catalog" / "blobs" / f"{record.id}.1"
+    if how == "link":
+        assert os.path.samefile(path, blob)
+        Path(path).write_bytes(GOOD[:-1] + b"?")
+        assert not as_().verify("web")
+        with pytest.raises(ContentError, match="is damaged"):
+            as_().save("web", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_stream(as_: As, tmp_path: Path) -> None:
+    """As a file; it cannot be moved or linked."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    record = as_().create(New("web", "ops"), Pipe(GOOD))
+    assert (record.size, record.disk_format) == (len(GOOD), "qcow2")
+    with pytest.raises(UsageError, match="a path is needed"):
+        as_().create(New("db", "ops"), Pipe(GOOD), how="move")
+
+
+def test_what_is_refused_is_killed(as_: As, tmp_path: Path) -> None:
+    """The findings are kept, the bytes are not; a fresh upload makes it active."""
+    catalog = as_()
+    with pytest.raises(RejectedError) as caught:
+        catalog.create(New("web", "ops", id=ID), image(tmp_path, BAD))
+    assert caught.value.findings
+    record = catalog.show("web")
+    assert (record.status, record.size, record.checksum) == ("killed", None, None)
+    assert record.reason == str(caught.value)
+    assert json.loads(catalog.report("web") or "")["accepted"] is False
+    assert store_of(tmp_path) == []
+    for call in (lambda: catalog.save("web", tmp_path / "out"), lambda: catalog.verify("web")):
+        with pytest.raises(RefusedError, match="is killed: there is no data to read"):
+            call()
+    again = catalog.upload(ID, image(tmp_path))
+    assert (again.status, again.reason) == ("active", None)
+    assert [one.after for one in catalog.history("web")] == [
+        *("queued", "saving", "killed", "queued", "saving", "active"),
+    ]
+    with pytest.raises(RefusedError, match="is active: only a queued image takes data"):
+        catalog.upload(ID, image(tmp_path))
+    assert store_of(tmp_path) == [f"{ID}.2"]
+
+
+def test_claims_must_hold(as_: As, tmp_path: Path) -> None:
+    """Formats, digests, the least disk."""
+    path, catalog = image(tmp_path), as_()
+    for number, (new, expect) in enumerate(
+        (
+            (New("", "ops", disk_format="vmdk"), ()),
+            (New("", "ops", container_format="ova"), ()),
+            (New("", "ops"), ("sha256:" + "0" * 64,)),
+        )
+    ):
+        with pytest.raises(RejectedError):
+            catalog.create(new._replace(name=f"n{number}"), path, expect=expect)
+        assert catalog.show(f"n{number}").status == "killed"
+    right = hashlib.sha256(GOOD).hexdigest()
+    record = catalog.create(New("web", "ops", disk_format="qcow2", min_disk=1), path, expect=[f"sha256:{right}"])
+    assert record.status == "active"
+    assert store_of(tmp_path) == [f"{record.id}.1"]
+
+
+def test_an_input_that_cannot_be_read(as_: As, tmp_path: Path) -> None:
+    """Killed, with the reason."""
+    with pytest.raises(InputError):
+        as_().create(New("web", "ops"), tmp_path / "nothing")
+    record = as_().show("web")
+    assert record.status == "killed"
+    assert "No such file" in (record.reason or "")
+    assert store_of(tmp_path) == []
+
+
+def test_quotas_and_ceilings(as_: As, tmp_path: Path) -> None:
+    """Sizes of one image, numbers and bytes of all."""
+    path = image(tmp_path)
+    with pytest.raises(RefusedError, match="an image may have 100 B here"):
+        as_(image_size=100).create(New("a", "ops"), path)
+    with pytest.raises(RefusedError, match=f"ops has 0 bytes, and may have 10: {len(GOOD)} more do not fit"):
+        as_(owner_bytes=10).create(New("b", "ops"), path)
+    assert [as_().show(name).status for name in "ab"] == ["killed", "killed"]
+    assert store_of(tmp_path) == []
+    with pytest.raises(RefusedError, match="the catalog has 2 images, and may have 2"):
+        as_(total_images=2).create(New("c", "ops"))
+    with pytest.raises(RejectedError):
+        as_(disk_formats=("raw",)).create(New("d", "ops"), path)
+
+
+def test_a_session(as_: As, tmp_path: Path) -> None:
+    """Deactivated data is for administrators; what was deleted comes back until it is scrubbed."""
+    admin, ann = as_(), as_("ann:lab:member")
+    record = ann.create(New("web", "lab"), image(tmp_path))
+    with pytest.raises(RefusedError, match="may not deactivate"):
+        ann.deactivate("web")
+    assert admin.deactivate("web", "looks strange").status == "deactivated"
+    with pytest.raises(RefusedError, match="is deactivated: only an administrator reads its data"):
+        ann.save("web", tmp_path / "out")
+    assert admin.save("web", tmp_path / "admins").id == record.id
+    assert (tmp_path / "admins").read_bytes() == GOOD
+    admin.reactivate("web")
+    out = io.BytesIO()
+    ann.save_to("web", out)
+    assert out.getvalue() == GOOD
+    assert ann.delete("web").status == "pending_delete"
+    assert ann.list() == ()
+    with pytest.raises(NotFoundError):
+        ann.show("web")
+    assert ann.restore("web").status == "active"
+    ann.delete("web")
+    with pytest.raises(RefusedError, match="may not scrub catalog"):
+        ann.scrub()
+    assert admin.scrub() == (0, 0, 0)
+    assert admin.scrub(delay=0) == (1, 1, len(GOOD))
+    assert store_of(tmp_path) == []
+    assert admin.show(record.id).status == "deleted"
+    with pytest.raises(RefusedError, match="nothing can be done with it any more"):
+        ann.restore(record.id)
+
+
+def test_without_a_grace_period(as_: As, tmp_path: Path) -> None:
+    """The data goes at once."""
+    catalog = as_(delay=0)
+    catalog.create(New("web", "ops", protected=True), image(tmp_path))
+    with pytest.raises(RefusedError, match="is protected"):
+        catalog.delete("web")
+    catalog.change("web", Changes(protected=False))
+    assert catalog.delete("web").status == "deleted"
+    assert store_of(tmp_path) == []
+
+
+def test_who_sees_and_changes_what(as_: As) -> None:
+    """What is not one's own is not there, or not to be changed."""
+    ann, bob, admin = as_("ann:lab:member"), as_("bob:dev:member"), as_()
+    ann.reserve(New("mine", "lab", visibility="private"))
+    record = ann.reserve(New("shared", "lab"))
+    with pytest.raises(RefusedError):
+        ann.reserve(New("x", "dev"))
+    with pytest.raises(RefusedError, match="publicize"):
+        ann.change("mine", Changes(visibility="public"))
+    for called in ("mine", "shared", record.id):
+        with pytest.raises(NotFoundError):
+            bob.show(called)
+    assert ann.add_member("shared", "dev").status == "pending"
+    assert bob.show("shared").id == record.id
+    assert bob.list() == ()
+    with pytest.raises(RefusedError):
+        ann.set_member("shared", "dev", "accepted")
+    assert bob.set_member("shared", "dev", "accepted").status == "accepted"
+    assert [one.name for one in bob.list()] == ["shared"]
+    for call in (
+        lambda: bob.change("shared", Changes(name="x")),
+        lambda: bob.delete("shared"),
+        lambda: bob.add_member("shared", "all"),
+        lambda: bob.upload("shared", io.BytesIO(GOOD)),
+        lambda: bob.history("shared"),
+    ):
+        with pytest.raises(RefusedError, match="may not"):
+            call()
+    ann.add_member("shared", "third")
+    assert [one.member for one in bob.members("shared")] == ["dev"]
+    assert [one.member for one in ann.members("shared")] == ["dev", "third"]
+    ann.remove_member("shared", "dev")
+    assert bob.list() == ()
+    assert admin.change("mine", Changes(visibility="public"), tags=["t"], properties={"k": "v"}).tags == ("t",)
+    assert bob.show("mine").properties == {"k": "v"}
+    assert ann.unset("mine", tags=["t"], properties=["k"]).properties == {}
+
+
+def test_a_change_is_whole(as_: As) -> None:
+    """Where one part is refused, none is made."""
+    catalog = as_()
+    before = catalog.reserve(New("web", "ops"))
+    with pytest.raises(RefusedError):
+        catalog.change("web", Changes(name="other"), tags=["t"], properties={"size": "1"})
+    assert catalog.show("web") == before
+
+
+def test_save_is_whole_or_not_there(as_: As, tmp_path: Path) -> None:
+    """Nothing is replaced without being asked; damaged data is never given out; missing data is told."""
+    catalog = as_()
+    record = catalog.create(New("web", "ops"), image(tmp_path))
+    (tmp_path / "out").write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists"):
+        catalog.save("web", tmp_path / "out")
+    blob = tmp_path / "catalog" / "blobs" / f"{record.id}.1"
+    blob.chmod(0o600)
+    blob.write_bytes(GOOD[:-512] + bytes(512)[:-1] + b"!")
+    with pytest.raises(ContentError):
+        catalog.save("web", tmp_path / "out", force=True)
+    assert (tmp_path / "out").read_bytes() == b"old"
+    blob.unlink()
+    with pytest.raises(NotFoundError, match="is missing"):
+        catalog.save("web", tmp_path / "out", force=True)
+    assert catalog.repair().missing == (record.id,)
+
+
+def test_holes_stay_holes(as_: As, tmp_path: Path) -> None:
+    """On the way in and on the way out."""
+    path = tmp_path / "raw.img"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+        file.seek(32 << 20)
+        file.write(b"x" * 4096)
+    record = as_().create(New("web", "ops", disk_format="raw"), path)
+    as_().save("web", tmp_path / "out")
+    for made in (tmp_path / "catalog" / "blobs" / f"{record.id}.1", tmp_path / "out"):
+        assert made.stat().st_size == 64 << 20
+        assert made.stat().st_blocks * 512 < 1 << 20
+    assert as_().verify("web")
+
+
+def test_lists_are_filtered(as_: As) -> None:
+    """What `list` is given goes to the database."""
+    catalog = as_()
+    made: list[ImageRecord] = [catalog.reserve(New(name, "ops", tags=(name,))) for name in "abc"]
+    assert catalog.list(Filters(tags=("b",))) == (made[1],)
+    assert catalog.list(limit=2) == (made[2], made[1])
+
+
+def test_a_catalog_on_a_server_needs_a_store() -> None:
+    """Where its data lies is not guessed."""
+    with pytest.raises(UsageError, match=r"needs store\.location"):
+        Catalog.open("postgresql://x@/y", config=Config())
