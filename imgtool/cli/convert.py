@@ -47,7 +47,7 @@ EXAMPLES = (
     "imgtool convert disk.img other.img --to vdi --out-dir out --journal batch.jsonl --json",
     "imgtool convert disk.img --to vhd --option subformat=fixed --align 1MiB --output azure.vhd",
     "imgtool convert --to qcow2 --option help",
-    "imgtool convert disk.img --to qcow2 --dry-run --out-dir out",
+    "imgtool convert disk.img --to qcow2 --dry-run --out-dir plan",
     "imgtool convert disk.img --to vhdx --engine qemu-img --verify none --progress none --quiet --force -o new.vhdx",
     "imgtool convert snapshots.img --snapshot first --format qcow2 --to raw --output first.raw",
     "imgtool convert disk.img --follow --follow-in images --if-unsafe allow:QCW501 --to raw -o flat.raw",
@@ -131,7 +131,7 @@ def command(
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
     requests = requests_of(sources, common, output, out_dir, work)
     if dry_run:
-        work.tell_plans(requests)
+        work.tell_plans(requests, place if resume else None)
     else:
         wanted = journal is not None or resume or len(requests) > 1
         work.convert(requests, jobs=jobs, journal=place if wanted else None, resume=resume)

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 
 from imgtool.cli.board import Board
 from imgtool.cli.frame import say_error
-from imgtool.conversion.api import Job, measured, prepared
+from imgtool.conversion.api import Job, measured, not_itself, prepared
 from imgtool.conversion.batch import Outcome, disks_inside, one_target_each, run_all, target_name
 from imgtool.conversion.journal import Journal
 from imgtool.conversion.request import Request
 from imgtool.errors import EXIT_BUG, EXIT_DONE, EXIT_NO, ImgtoolError, OutputError, UsageError, worst
 from imgtool.limits import DEFAULT
 from imgtool.render import conversions
+from imgtool.targets.output import free_target
 
 
 class Converting:
@@ -42,23 +43,37 @@ class Converting:
         batch = self._batch and error.exit_status != EXIT_BUG
         self._statuses.add(EXIT_NO if batch else error.exit_status)
 
-    def tell_plans(self, requests: list[Request]) -> None:
-        """Each plan: the engine, what would be lost, how large the target would be. Nothing is written."""
+    def tell_plans(self, requests: list[Request], journal: str | None) -> None:
+        """Each plan: the engine, what would be lost, how large the target would be; or what an earlier run did that
+        goes by `journal`. Nothing is written, and what would be refused is."""
+        earlier = Journal(journal, resume=True, write=False) if journal is not None else None
         with Board(len(requests), self._progress, self._quiet) as board:
             for request in requests:
                 key = _key(request)
+                done = earlier.done(request) if earlier is not None else None
                 try:
-                    with prepared(request, DEFAULT) as job:
-                        board.begin(key, request.source, job.disk.size)
-                        told = measured(job, _counting(board, key)).to_dict()
+                    told = self._plan(request, board) if done is None else self._shown(done, earlier=True)
                 except ImgtoolError as error:
                     self.failed(request.source, error)
                 else:
-                    show = conversions.json_line if self._as_json else conversions.measured
-                    sys.stdout.write(show(told))
+                    sys.stdout.write(told)
                     sys.stdout.flush()
                 finally:
                     board.end(key)
+
+    def _plan(self, request: Request, board: Board) -> str:
+        """What would be done, as it is shown."""
+        key = _key(request)
+        with prepared(request, DEFAULT) as job:
+            not_itself(request.target, job.source)
+            free_target(request.target, force=request.force)
+            board.begin(key, request.source, job.disk.size)
+            told = measured(job, _counting(board, key)).to_dict()
+        return conversions.json_line(told) if self._as_json else conversions.measured(told)
+
+    def _shown(self, told: dict[str, object], *, earlier: bool) -> str:
+        show = conversions.json_line if self._as_json else conversions.text
+        return show(told, earlier=earlier)
 
     def convert(self, requests: list[Request], *, jobs: int, journal: str | None, resume: bool) -> None:
         """Convert them, tell what became of each, and of all at the end."""
@@ -93,10 +108,8 @@ class Converting:
         earlier = outcome.conversion is None
         told = outcome.conversion.to_dict() if outcome.conversion is not None else outcome.earlier or {}
         self._done.append((told, earlier))
-        if self._as_json:
-            sys.stdout.write(conversions.json_line(told, earlier=earlier))
-        elif not self._quiet and not self._batch:
-            sys.stdout.write(conversions.text(told, earlier=earlier))
+        if self._as_json or not (self._quiet or self._batch):
+            sys.stdout.write(self._shown(told, earlier=earlier))
         sys.stdout.flush()
 
 

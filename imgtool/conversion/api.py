@@ -242,7 +242,7 @@ def run_request(
     with prepared(request, limits) as job:
         if on_job is not None:
             on_job(job)
-        _not_itself(request.target, job.source)
+        not_itself(request.target, job.source)
         with open_output(request.target, force=request.force) as output:
             conversion = _run(job, output, limits, progress, began)
             if on_proved is not None:
@@ -353,7 +353,7 @@ def _root(whole: Disk, request: Request, report: Report) -> Disk:
     return whole if length is None else FlatDisk(whole, length, start)
 
 
-def _not_itself(target: str, source: FileSource) -> None:
+def not_itself(target: str, source: FileSource) -> None:
     """Raise OutputError where the target is the file that is read."""
     try:
         there = os.stat(target)

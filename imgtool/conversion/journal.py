@@ -19,15 +19,26 @@ from imgtool.model.conversion import Conversion
 VERSION = 1
 
 
-class Journal:
-    """A journal at `path`; `resume` says whether what stands there already counts. A context."""
+#: What each line begins with.
+_MARK = b'{"imgtool":'
 
-    def __init__(self, path: str, *, resume: bool) -> None:
+
+class Journal:
+    """A journal at `path`; `resume` says whether what stands there already counts. A context.
+
+    Raises InputError where a file is there that is no journal: it is left as it is. `write`: False to look only.
+    """
+
+    def __init__(self, path: str, *, resume: bool, write: bool = True) -> None:
         self.path = path
+        self._fd = -1
         self._lock = threading.Lock()
         self._done: dict[str, dict[str, Any]] = {}
         if resume:
             self._done = {line["key"]: line for line in _lines(path)}
+        if not write:
+            return
+        _no_other(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
         try:
             self._fd = os.open(path, flags, 0o666)
@@ -109,6 +120,17 @@ def _state(file: str | int) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
+def _no_other(path: str) -> None:
+    """Raise InputError where a file is there that does not begin as a journal does."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(_MARK))
+    except OSError:
+        return
+    if not _MARK.startswith(head):
+        raise InputError(f"{path}: is no journal of conversions; name another file")
+
+
 def _lines(path: str) -> list[dict[str, Any]]:
     """The lines of a journal that are whole. Raises InputError where it is something else."""
     import json
@@ -124,7 +146,7 @@ def _lines(path: str) -> list[dict[str, Any]]:
                 if isinstance(line, dict) and line.get("imgtool") == VERSION and isinstance(line.get("key"), str):
                     found.append(line)
                 elif text.strip():
-                    raise InputError(f"{path}: is no journal of conversions")
+                    raise InputError(f"{path}: is no journal of conversions; name another file")
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -87,7 +87,8 @@ def options_table(title: str, options: Iterable[tuple[str, str, str, tuple[str, 
     """Creation options of a target: (name, default, meaning, choices) each."""
     rows = [("option", "default", "")]
     for name, default, meaning, choices in options:
-        rows.append((name, default or "-", f"{meaning} ({', '.join(choices)})" if choices else meaning))
+        named = ", ".join(one for one in choices if one)
+        rows.append((name, default or "-", f"{meaning} ({named})" if named else meaning))
     return "\n".join([f"{title}:", *(f"  {line}" for line in _table(rows))]) + "\n"
 
 

@@ -251,19 +251,29 @@ class DeviceOutput(Output):
 
 def open_output(path: str, *, force: bool = False) -> FileOutput | DeviceOutput:
     """The output that `path` means: a new file, or a block device where `force` says so. Raises OutputError."""
+    return DeviceOutput(path) if free_target(path, force=force) else FileOutput(path, force=force)
+
+
+def free_target(path: str, *, force: bool = False) -> bool:
+    """Whether a target is a block device; nothing is opened. Raises what stands against writing it: ExistsError where
+    it is there and `force` does not say so, OutputError where it is something that is not written to."""
     try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return FileOutput(path, force=force)
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
     except (OSError, ValueError) as error:
         raise OutputError(f"{path!r}: {error}") from error
-    if stat.S_ISBLK(status.st_mode):
+    if stat.S_ISBLK(mode):
         if not force:
             raise ExistsError(f"{path}: is a block device, and all that is on it would be lost; --force writes to it")
-        return DeviceOutput(path)
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise OutputError(f"{path}: is neither a regular file nor a block device")
-    return FileOutput(path, force=force)
+        return True
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{path}: is a directory; name a file in it")
+    if mode and not stat.S_ISREG(mode):
+        raise OutputError(f"{path}: is neither a regular file nor a block device; name a file")
+    if not force and os.path.lexists(path):
+        raise _exists(path)
+    return False
 
 
 def umask() -> int:
