@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 
 import imgtool
+from imgtool.disks import members
 from imgtool.model.schema import verdict_schema
 from imgtool.policy.builtin import builtin
 from imgtool.policy.policy import Policy
@@ -228,3 +230,15 @@ def test_a_member_too_deep_is_rejected() -> None:
     told = verdict("compressed/nested.gzip", policy=builtin("default")._replace(depth=1))
     assert "IMG202" in errors(told)
     assert told.incomplete
+
+
+def test_deep_decodes_a_raw_disk_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no tables is not decoded again to look for them; what has, is."""
+    asked: list[str] = []
+    decoded = members._decoded
+    monkeypatch.setattr(members, "_decoded", lambda *given: (asked.append(given[1]), decoded(*given))[1])
+    data = gzip.compress(bytes(1 << 20) + b"x" * 512)
+    told = imgtool.validate(io.BytesIO(data), deep=True)
+    assert (told.accepted, told.report.members[0].format, asked) == (True, "raw", [])
+    told = imgtool.validate(io.BytesIO(fixture("compressed/named.gzip")), deep=True)
+    assert (told.accepted, len(asked)) == (True, 1)

@@ -178,9 +178,9 @@ def check_caps(method: Method, limits: Limits, made: int, used: int, steps: int,
 
 
 def _crc32(data: bytes, crc: int) -> int:
-    import zlib
+    from zlib_ng import zlib_ng
 
-    return zlib.crc32(data, crc)
+    return zlib_ng.crc32(data, crc)
 
 
 def decode(

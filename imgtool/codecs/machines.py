@@ -9,13 +9,10 @@ References: RFC 1951, RFC 1952, the .xz file format 1.2, LZMA SDK (lzma.txt), bz
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, cast
 
 from imgtool.codecs.feed import CHUNK, CodecError, Feed, skip_zeros, turned
 from imgtool.limits import Limits
-
-if TYPE_CHECKING:
-    from zlib import _Decompress as Inflater
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\0"
@@ -34,6 +31,19 @@ class Machine(Protocol):
     @property
     def unused_data(self) -> bytes | None: ...
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class Inflater(Protocol):
+    """The shape of zlib's decompressors, of which copies can be kept."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
+    def copy(self) -> Inflater: ...
 
 
 def drain(machine: Machine, feed: Feed, what: str, *kinds: type[Exception]) -> Iterator[bytes]:
@@ -64,15 +74,17 @@ def inflate(
 
     `machine`: one to go on with, where `feed` begins in the middle. `watch` sees it before every step.
     """
-    import zlib
+    from zlib_ng import zlib_ng
 
+    fault = cast(type[Exception], zlib_ng.error)
     yield b""
-    machine = machine or zlib.decompressobj(wbits)
+    if machine is None:
+        machine = cast(Inflater, zlib_ng.decompressobj(wbits))  # their stub has no copy()
     while not machine.eof:
         if watch is not None:
             watch(machine)
         data = machine.unconsumed_tail or feed.next()
-        with turned(what, feed, zlib.error):
+        with turned(what, feed, fault):
             made = machine.decompress(data, CHUNK)
         if made:
             yield made

@@ -13,17 +13,14 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from imgtool.codecs.decode import Block, Decoding, check_caps, parts
 from imgtool.codecs.feed import CHUNK, CodecError, Feed
-from imgtool.codecs.machines import gzip_follows, inflate, xz_block
+from imgtool.codecs.machines import Inflater, gzip_follows, inflate, xz_block
 from imgtool.limits import Limits
 from imgtool.sources.base import Source, check_range
 from imgtool.sources.disk import DiskError
-
-if TYPE_CHECKING:
-    from zlib import _Decompress as Inflater
 
 _WINDOW_BITS = {"gzip": 31, "deflate": -15}
 
@@ -205,9 +202,9 @@ class SeekableDecoding(Source):
             made, used = run.at + len(part), feed.position - first.start
             check_caps(decoding.method, self._limits, made, used, run.steps, feed.position)
             if decoding.expected is not None and run.checked is not None:
-                import zlib
+                from zlib_ng import zlib_ng
 
-                run.checked = zlib.crc32(part, run.checked)
+                run.checked = zlib_ng.crc32(part, run.checked)
             yield part
 
     def _decoded(self, run: _Run, mark: _Mark) -> Iterator[tuple[Feed, bytes]]:

@@ -114,7 +114,7 @@ class _Look:
             from imgtool.inspection.deep import check_tables
 
             allowed = permission(self._follow if beside else False, self._path)
-            self.found += check_tables(source, self._limits, allowed=allowed)[1]
+            self.found += check_tables(source, self._limits, told=report, allowed=allowed)[1]
             self.deep_done, self.followed = True, beside
         if self._may_follow(report) and not beside:
             self.found += self._chain(self._path or "")

@@ -154,7 +154,7 @@ def test_the_walk_over_all_tables_ends_too(monkeypatch: pytest.MonkeyPatch) -> N
     source = BytesSource(gzip.compress(b"x"))
     asked: list[str] = []
 
-    def itself(*_: object) -> list[tuple[str, BytesSource]]:
+    def itself(*_: object, **__: object) -> list[tuple[str, BytesSource]]:
         asked.append("again")
         return [("itself", source)]
 
