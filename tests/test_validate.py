@@ -12,10 +12,13 @@ import jsonschema
 import pytest
 
 import imgtool
+from imgtool.codecs.decode import Decoding
 from imgtool.disks import members
+from imgtool.limits import Limits
 from imgtool.model.schema import verdict_schema
 from imgtool.policy.builtin import builtin
 from imgtool.policy.policy import Policy
+from imgtool.sources.base import Source
 from tests.kit import fixture, images, manifest, qemu_create
 from tests.policy.kit import errors, verdict
 from tests.test_golden import stream_of
@@ -236,7 +239,12 @@ def test_deep_decodes_a_raw_disk_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has no tables is not decoded again to look for them; what has, is."""
     asked: list[str] = []
     decoded = members._decoded
-    monkeypatch.setattr(members, "_decoded", lambda *given: (asked.append(given[1]), decoded(*given))[1])
+
+    def noted(decoding: Decoding, name: str, limits: Limits) -> Source:
+        asked.append(name)
+        return decoded(decoding, name, limits)
+
+    monkeypatch.setattr(members, "_decoded", noted)
     data = gzip.compress(bytes(1 << 20) + b"x" * 512)
     told = imgtool.validate(io.BytesIO(data), deep=True)
     assert (told.accepted, told.report.members[0].format, asked) == (True, "raw", [])
