@@ -1,10 +1,12 @@
 """How large the files become that qemu-img writes: from the units that hold data, and each format's own tables.
 
-An estimate: units that the disk says hold data may turn out to be all zeros. References: the formats' specifications
-(QED, Parallels, MS-VHDX, LUKS 1) and what qemu-img chooses where nothing is asked for.
+An estimate: units that the disk says hold data may turn out to be all zeros. References: the formats' specifications, and
+what qemu-img chooses where nothing is asked for.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from imgtool.conversion.plan import Plan
 from imgtool.conversion.qemu_options import luks_header
@@ -16,7 +18,11 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 
 def estimate(plan: Plan, disk: Disk) -> int:
-    """Bytes of the target file that qemu-img would write, from the disk's extents; nothing is read."""
+    """Bytes of the target file that qemu-img would write, from the disk's extents. Raises what reading raises where
+    the disk refers to a file that is not followed."""
+    for extent in disk.extents():
+        if extent.kind == "reference":
+            disk.read_at(extent.start, 1)
     name, options, size = plan.request.to.name, plan.options, plan.size
     if name == "luks":
         return luks_header(options) + _up(size, 512)
@@ -32,15 +38,61 @@ def estimate(plan: Plan, disk: Disk) -> int:
         blocks = -(-size // block)
         log = _number(options, "log_size", MIB)
         fixed = str(options.get("subformat", "dynamic")) == "fixed"
-        return 6 * MIB + log + _up(8 * blocks, MIB) + (blocks if fixed else _held(disk, block)) * block
-    cluster = {"qcow": 4 * KIB, "qcow2": 64 * KIB, "vmdk": 64 * KIB, "vhd": 2 * MIB, "vdi": MIB}.get(name, 4 * KIB)
-    cluster = _number(options, "cluster_size", cluster)
-    held = size if _preallocated(options) else _held(disk, cluster) * cluster
-    return held + cluster + size // cluster * 8 + _held(disk, 512 * cluster) * cluster if name != "raw" else size
+        return 6 * MIB + log + _up(8 * blocks, MIB) + (_up(size, 512) if fixed else _held(disk, block) * block)
+    if name in _OTHERS:
+        return _OTHERS[name](disk, size, options)
+    return size
 
 
-def _preallocated(options: dict[str, Value]) -> bool:
-    return str(options.get("preallocation", "off")) in ("falloc", "full")
+def _qcow2(disk: Disk, size: int, options: dict[str, Value]) -> int:
+    """Header, one reference table, blocks of counts, L1, L2 and data, in clusters."""
+    cluster = _number(options, "cluster_size", 64 * KIB)
+    span = cluster // (16 if options.get("extended_l2") else 8) * cluster
+    whole = options.get("preallocation", "off") != "off"
+    tables = -(-size // span) if whole else _held(disk, span)
+    used = -(-size // cluster) if whole else _held(disk, cluster)
+    used += tables + 2 + -(-8 * -(-size // span) // cluster)
+    counts = cluster * 8 // _number(options, "refcount_bits", 16)
+    return (used + -(-used // (counts - 1))) * cluster
+
+
+def _qcow(disk: Disk, size: int, options: dict[str, Value]) -> int:
+    """Header and L1, L2 and data."""
+    cluster = 4 * KIB
+    span = cluster // 8 * cluster
+    head = 48 + _up(8 * -(-size // span), 512)
+    return _up(head, cluster) + (_held(disk, span) + _held(disk, cluster)) * cluster
+
+
+def _vhd(disk: Disk, size: int, options: dict[str, Value]) -> int:
+    """The footer, before it a copy, the header, the table, and each block with its bitmap; or all sectors."""
+    block = 2 * MIB
+    if options.get("subformat") == "fixed":
+        return _up(size, 512) + 512
+    return 3 * 512 + _up(4 * -(-size // block), 512) + _held(disk, block) * (block + 512) + 512
+
+
+def _vdi(disk: Disk, size: int, options: dict[str, Value]) -> int:
+    """The header, the table, and blocks, or all of them."""
+    blocks = -(-size // MIB)
+    return 512 + _up(4 * blocks, 512) + (blocks if options.get("static") else _held(disk, MIB)) * MIB
+
+
+def _vmdk(disk: Disk, size: int, options: dict[str, Value]) -> int:
+    """Header, descriptor, two copies of directory and tables, and grains."""
+    grain = 64 * KIB
+    tables = -(-size // (512 * grain))
+    head = (1 + 20) * 512 + 2 * (_up(4 * tables, 512) + tables * 2 * KIB)
+    return _up(head, grain) + _held(disk, grain) * grain
+
+
+_OTHERS: Mapping[str, Callable[[Disk, int, dict[str, Value]], int]] = {
+    "qcow2": _qcow2,
+    "qcow": _qcow,
+    "vhd": _vhd,
+    "vdi": _vdi,
+    "vmdk": _vmdk,
+}
 
 
 def _number(options: dict[str, Value], name: str, default: int) -> int:

@@ -40,6 +40,13 @@ def make_plan(request: Request, report: Report, disk_size: int) -> Plan:
     """
     size = -(-disk_size // request.align) * request.align if request.align else disk_size
     inner = inner_report(report, request.member)
+    engine, options, compress = chosen(request)
+    direct = _direct(request, report, size) if engine == "qemu-img" else None
+    return Plan(request, engine, options, size, report, inner, direct, compress)
+
+
+def chosen(request: Request) -> tuple[Engine, dict[str, Value], bool]:
+    """What needs no source: the engine, its options, whether qemu-img is to compress. Raises as `make_plan` does."""
     entry = request.to
     if request.engine != "qemu-img" and entry.writer is not None:
         try:
@@ -48,11 +55,10 @@ def make_plan(request: Request, report: Report, disk_size: int) -> Plan:
             if request.engine == "native" or not _qemu_knows(request):
                 raise
         else:
-            return Plan(request, "native", options, size, report, inner)
+            return "native", options, False
     if request.engine == "native":
         raise UnsupportedError(f"{entry.name} is not written natively; --engine qemu-img writes it")
-    options, compress = _qemu_options(request)
-    return Plan(request, "qemu-img", options, size, report, inner, _direct(request, report, size), compress)
+    return "qemu-img", *_qemu_options(request)
 
 
 def _qemu_options(request: Request) -> tuple[dict[str, Value], bool]:
@@ -85,7 +91,8 @@ def _qemu_knows(request: Request) -> bool:
 
 
 def _direct(request: Request, report: Report, size: int) -> str | None:
-    """The format that qemu-img may read the source as. Anything but one plain file goes through our own reader."""
+    """The format that qemu-img may read the source as. Anything but one plain file goes through our own reader, and
+    so does what is not sound, or is to be read as something else, however mild the policy."""
     plain = (
         report.container_format == "bare"
         and report.format in _DIRECT
@@ -95,6 +102,8 @@ def _direct(request: Request, report: Report, size: int) -> str | None:
         and request.snapshot is None
         and request.member is None
         and request.allow == ()
+        and request.format in (None, report.format)
+        and all(one.severity != "error" for one in report.findings)
         and not request.machine
         and size == report.virtual_size
     )
