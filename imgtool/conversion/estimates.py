@@ -1,7 +1,7 @@
 """How large the files become that qemu-img writes: from the units that hold data, and each format's own tables.
 
-An estimate: units that the disk says hold data may turn out to be all zeros. References: the formats' specifications, and
-what qemu-img chooses where nothing is asked for.
+An estimate: units that the disk says hold data may turn out to be all zeros. References: the formats' specifications,
+and what qemu-img chooses where nothing is asked for.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ _VHDX = (
     Option("subformat", "choice", "dynamic", "fixed has all of the bytes", ("dynamic", "fixed")),
     Option("block_size", "size", "0", "bytes of a block, from 1M to 256M; 0 goes by the disk's size", most=256 * MIB),
     Option("log_size", "size", "1M", "bytes of the log", least=MIB, most=4 * GIB - MIB),
-    Option("block_state_zero", "flag", "on", "blocks of zeros are marked as such"),
+    Option("block_state_zero", "flag", "on", "blocks of zeros of a dynamic one are marked as such"),
 )
 _VMDK = (
     Option(
@@ -235,7 +235,13 @@ def _qcow2_faults(options: Mapping[str, Value], compress: bool) -> list[str]:
 
 def spelled(target: str, options: Mapping[str, Value]) -> str:
     """`options` as the argument of -o: all of them, since defaults change with QEMU's version; "" where there are
-    none."""
+    none.
+
+    The blocks of a fixed vhdx are never marked as zeros: QEMU 7.2 leaves them there then, and writes each of them
+    again behind them, so that the file is twice as large.
+    """
+    if target == "vhdx" and options.get("subformat") == "fixed":
+        options = {**options, "block_state_zero": False}
     encrypted = encrypts(target, options)
     words: list[str] = []
     for name, value in options.items():

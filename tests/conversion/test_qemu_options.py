@@ -122,6 +122,8 @@ def test_names() -> None:
 def test_spelling() -> None:
     """Flags are on and off, sizes bytes; what QEMU is to choose is not said; of unused ciphers nothing is said."""
     assert spelled("vhd", values("vhd", subformat="fixed")) == "subformat=fixed,force_size=on"
+    assert "block_state_zero=off" in spelled("vhdx", values("vhdx", subformat="fixed"))
+    assert "block_state_zero=on" in spelled("vhdx", values("vhdx"))
     assert spelled("qcow", {}) == ""
     assert spelled("vmdk", values("vmdk", toolsversion="10")) == (
         "subformat=monolithicSparse,adapter_type=ide,compat6=off,toolsversion=10,zeroed_grain=off"

@@ -50,7 +50,7 @@ class Target(NamedTuple):
 def guest(path: Path, content: str) -> Path:
     """A raw file with that content."""
     if content != "odd":
-        return source(path, content, 3 * MIB)
+        return source(path, content, 3 * MIB, seed=2)  # patterned: data, holes and zeros in turn
     source(path, "patterned", 2 * MIB + 1000)
     with open(path, "r+b") as file:
         file.seek(-3, 2)

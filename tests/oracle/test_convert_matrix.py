@@ -17,7 +17,7 @@ from imgtool.disks.digest import block_digest
 from imgtool.errors import UnsupportedError
 from imgtool.model.conversion import Conversion
 from tests.kit import fixture, need, qemu_info, run
-from tests.oracle.matrix_kit import LUKS, MATRIX, SOURCES, STREAM, Case, Source, Target, guest, named, sample
+from tests.oracle.matrix_kit import FOREIGN, LUKS, MATRIX, SOURCES, STREAM, Case, Source, Target, guest, named, sample
 
 pytestmark = pytest.mark.oracle
 
@@ -145,6 +145,21 @@ def test_sample(images: Images, tmp_path: Path, case: Case) -> None:
 def test_matrix(images: Images, tmp_path: Path, case: Case) -> None:
     """All of it."""
     agrees(images, tmp_path, case)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [one for one in FOREIGN if "compress" not in one.words and STREAM not in one.options.values()],
+    ids=lambda target: target.name,
+)
+def test_estimates(images: Images, tmp_path: Path, target: Target) -> None:
+    """A full disk into what qemu-img writes and does not compress: told within 1 %."""
+    image = images(SOURCES[0], "random")
+    words: dict[str, Any] = {"engine": target.engine, "options": target.options, **target.words}
+    told = imgtool.measure(image, target.to, **words)
+    done = imgtool.convert(image, tmp_path / "new", target.to, **words)
+    assert not told.exact
+    assert abs(told.required - done.file_size) <= done.file_size / 100
 
 
 @pytest.mark.full
