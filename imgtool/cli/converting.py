@@ -65,7 +65,7 @@ class Converting:
         """What would be done, as it is shown."""
         key = _key(request)
         with prepared(request, DEFAULT) as job:
-            not_itself(request.target, job.source)
+            not_itself(request.target, job)
             free_target(request.target, force=request.force)
             board.begin(key, request.source, job.disk.size)
             told = measured(job, _counting(board, key)).to_dict()

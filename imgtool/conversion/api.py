@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,12 +50,14 @@ _LOOKED_AT = 1024
 
 
 class Job(NamedTuple):
-    """A source that was let in, its disk, and what will be done with it; `losses` are findings of that plan."""
+    """A source that was let in, its disk, and what will be done with it; `losses` are findings of that plan,
+    `followed` the files that the source refers to and that are read, by device and inode."""
 
     plan: Plan
     source: FileSource
     disk: Disk
     losses: tuple[Finding, ...]
+    followed: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def work(self) -> int:
@@ -209,13 +212,14 @@ def prepared(request: Request, limits: Limits) -> Iterator[Job]:
     """The source, judged and opened, and the plan. Raises what stands against it, before anything is written."""
     with open_file(request.source, request.device) as source:
         report = judged(source, request, limits)
+        followed: set[tuple[int, int]] = set()
         opened = disk_of(
             source,
             limits,
             format=request.format,
             snapshot=request.snapshot,
             member=request.member,
-            allowed=permission(request.follow, request.source),
+            allowed=permission(request.follow, request.source)._replace(opened=followed),
         )
         with opened as whole:
             disk = _root(whole, request, report) if request.machine else whole
@@ -226,7 +230,7 @@ def prepared(request: Request, limits: Limits) -> Iterator[Job]:
                 request.allow,
                 f"{request.source}: cannot become {request.to.name}",
             )
-            yield Job(plan, source, disk, losses)
+            yield Job(plan, source, disk, losses, frozenset(followed))
 
 
 def run_request(
@@ -242,7 +246,7 @@ def run_request(
     with prepared(request, limits) as job:
         if on_job is not None:
             on_job(job)
-        not_itself(request.target, job.source)
+        not_itself(request.target, job)
         with open_output(request.target, force=request.force) as output:
             conversion = _run(job, output, limits, progress, began)
             if on_proved is not None:
@@ -353,12 +357,15 @@ def _root(whole: Disk, request: Request, report: Report) -> Disk:
     return whole if length is None else FlatDisk(whole, length, start)
 
 
-def not_itself(target: str, source: FileSource) -> None:
-    """Raise OutputError where the target is the file that is read."""
+def not_itself(target: str, job: Job) -> None:
+    """Raise OutputError where the target is a file, or a device, that is read."""
     try:
         there = os.stat(target)
     except (OSError, ValueError):
         return
-    read = os.fstat(source.fd)
-    if (there.st_dev, there.st_ino) == (read.st_dev, read.st_ino):
+    read = os.fstat(job.source.fd)
+    same_device = stat.S_ISBLK(there.st_mode) and stat.S_ISBLK(read.st_mode) and there.st_rdev == read.st_rdev
+    if os.path.samestat(there, read) or same_device:
         raise OutputError(f"{target}: is the source itself; name another target")
+    if (there.st_dev, there.st_ino) in job.followed:
+        raise OutputError(f"{target}: is a file that the source refers to; name another target")

@@ -20,6 +20,7 @@ from imgtool.ingest.pump import Progress
 from imgtool.limits import Limits
 from imgtool.sources.disk import Disk
 from imgtool.sources.file import FileSource
+from imgtool.sources.flat import FlatDisk
 from imgtool.targets.options import checked
 from imgtool.targets.output import DeviceOutput, FileOutput
 
@@ -43,6 +44,8 @@ def make(
 ) -> Made:
     """Write the disk to the output with the plan's engine. Raises what reading, writing and the tool raise."""
     request = plan.request
+    if isinstance(output, DeviceOutput) and request.to.name == "raw":
+        output.truncate(plan.size)  # where it is too small, that is said before anything is written
     if plan.engine == "native":
         writer = native.open_writer(request.to, output, plan.size, plan.options)
         written = native.write(
@@ -111,12 +114,13 @@ def _by_qemu_img(
         target=request.target,
     )
     if not same:
-        raise ContentError(_differs(output.name))
+        raise ContentError(_differs(output))
     return True
 
 
-def _differs(name: str) -> str:
-    return f"{name}: the guest's bytes that were written are not those that were read; nothing was kept"
+def _differs(output: FileOutput | DeviceOutput) -> str:
+    kept = "nothing was kept" if isinstance(output, FileOutput) else "what was on the device is lost"
+    return f"{output.name}: the guest's bytes that were written are not those that were read; {kept}"
 
 
 def read_back(
@@ -127,20 +131,23 @@ def read_back(
     Raises ContentError where it is not what was read from the source.
     """
     assert made.tree is not None
-    with _reopened(plan, output, limits) as disk:
+    with _reopened(plan, made, output, limits) as disk:
         size = disk.size
         if size < made.virtual_size:
             raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; nothing was kept")
         found = content_tree(disk, progress, plan.request.threads).digest(size)
     if found != made.tree.digest(size):
-        raise ContentError(_differs(output.name))
+        raise ContentError(_differs(output))
     return found.hex(), size
 
 
-def _reopened(plan: Plan, output: FileOutput | DeviceOutput, limits: Limits) -> Disk:
+def _reopened(plan: Plan, made: Made, output: FileOutput | DeviceOutput, limits: Limits) -> Disk:
+    """The disk that was written. A raw one on a larger device ends before the device does."""
     source = again(output)
     try:
-        return disk_of(source, limits, format=plan.request.to.name)
+        disk = disk_of(source, limits, format=plan.request.to.name)
+        larger = isinstance(output, DeviceOutput) and plan.request.to.name == "raw" and disk.size > made.virtual_size
+        return FlatDisk(disk, made.virtual_size) if larger else disk
     except BaseException:
         source.close()
         raise

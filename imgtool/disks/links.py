@@ -21,12 +21,13 @@ class RefusedLinkError(InputError):
 class Permission(NamedTuple):
     """What may be followed: files below `folders` (real paths); `seen` are the files of the chain so far.
 
-    Without folders nothing is followed.
+    Without folders nothing is followed. `opened`, where it is given, gets every file that was followed.
     """
 
     folders: tuple[str, ...] = ()
     seen: tuple[tuple[int, int], ...] = ()
     depth: int = 0
+    opened: set[tuple[int, int]] | None = None
 
     def below(self, source: FileSource) -> Permission:
         """The permission for what `source` refers to."""
@@ -74,4 +75,6 @@ def open_link(reference: Reference, image_path: str, allowed: Permission, most: 
     if identity(source) in allowed.seen:
         source.close()
         raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} closes a circle")
+    if allowed.opened is not None:
+        allowed.opened.add(identity(source))
     return source
