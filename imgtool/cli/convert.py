@@ -125,7 +125,7 @@ def command(
     how |= {"align": align or 0, "verify": verify, "force": force, "secret_file": secret_file}
     what: dict[str, Any] = {"format": format, "snapshot": snapshot, "member": member, "device": device}
     what |= {"follow": follow if follow_in is None else follow_in, "policy": policy, "if_unsafe": if_unsafe}
-    common = request_of("", "", to, **how, **what)
+    common = request_of("", output or out_dir or "", to, **how, **what)
     without = [one for one in (out_dir, place) if one is not None]
     sources = list(inputs(paths or [], recursive, files0_from, without))
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -64,38 +65,34 @@ def command(
     options = parsed_options(option, to)
     from imgtool.conversion.api import measure
 
+    how: dict[str, Any] = {"options": options, "compress": compress, "level": level, "engine": engine}
+    how |= {"align": align if align is not None else 0, "if_unsafe": if_unsafe, "policy": policy, "format": format}
+    how |= {"snapshot": snapshot, "follow": follow_in if follow_in is not None else follow, "device": device}
     statuses = {EXIT_DONE}
     sources = list(inputs(paths or [], False, None))
+    if "-" in sources:
+        raise UsageError("a disk must be read at any place, which standard input cannot; name a file")
     with Board(len(sources), progress, quiet) as board:
         for path in sources:
             board.begin(path, path, None)
             try:
-                result = measure(
-                    path,
-                    to,
-                    options=options,
-                    compress=compress,
-                    level=level,
-                    engine=engine,
-                    align=align if align is not None else 0,
-                    if_unsafe=if_unsafe,
-                    policy=policy,
-                    format=format,
-                    snapshot=snapshot,
-                    member=member,
-                    follow=follow_in if follow_in is not None else follow,
-                    device=device,
-                    progress=lambda count, path=path: board.count(path, count),  # type: ignore[misc] # bound now
-                )
-            except UsageError:
-                raise
+                for name in _disks(path, member, format, device):
+                    result = measure(path, to, member=name, progress=partial(board.count, path), **how)
+                    show = conversions.json_line if as_json else conversions.measured
+                    sys.stdout.write(show(result.to_dict()))
+                    sys.stdout.flush()
             except ImgtoolError as error:
                 say_error(error, as_json=as_json or progress == "json", path=path)
                 statuses.add(error.exit_status)
-            else:
-                show = conversions.json_line if as_json else conversions.measured
-                sys.stdout.write(show(result.to_dict()))
-                sys.stdout.flush()
             finally:
                 board.end(path)
     leave(worst(list(statuses)))
+
+
+def _disks(path: str, member: str | None, format: str | None, device: bool) -> tuple[str | None, ...]:
+    """The disks of a source that are measured: all of a container, one by one, where none is named."""
+    from imgtool.conversion.batch import disks_inside
+
+    if member is not None or format is not None:
+        return (member,)
+    return disks_inside(path, device=device) or (None,)

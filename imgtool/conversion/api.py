@@ -16,7 +16,7 @@ from imgtool.conversion.estimates import estimate
 from imgtool.conversion.gate import judged, refuse
 from imgtool.conversion.judge import after, before
 from imgtool.conversion.machine import root_range
-from imgtool.conversion.plan import Plan, inner_report, make_plan
+from imgtool.conversion.plan import Plan, chosen, inner_report, make_plan
 from imgtool.conversion.planned import Finished, Planned
 from imgtool.conversion.request import (
     ENGINES,
@@ -191,7 +191,8 @@ def request_of(
     if_unsafe: str = "reject",
     **rest: object,
 ) -> Request:
-    """What was asked for, checked as far as that can be done without the source. Raises UsageError."""
+    """What was asked for, checked as far as that can be done without the source. Raises UsageError, and
+    UnsupportedError where the engine does not write the target."""
     entry, machine = target_named(to)
     request = Request(
         src,
@@ -204,7 +205,9 @@ def request_of(
         parse_size(align) if isinstance(align, str) else align,
         allow=allowed_codes(if_unsafe),
     )
-    return request._replace(**rest)  # type: ignore[arg-type] # the names are Request's own
+    request = request._replace(**rest)  # type: ignore[arg-type] # the names are Request's own
+    chosen(request)
+    return request
 
 
 @contextmanager
