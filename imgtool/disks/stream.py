@@ -86,8 +86,11 @@ def _cut(run: Run, size: int) -> Iterator[Run]:
 
 
 def threads_wanted() -> int:
-    """Threads that read ahead: one for each core this process may use, at least 2, at most 8."""
-    return max(2, min(8, len(os.sched_getaffinity(0))))
+    """Threads that read ahead: one more than the cores this process may use, at least 2, at most 9.
+
+    While one waits for the interpreter's lock or for its file, another works.
+    """
+    return max(2, min(8, len(os.sched_getaffinity(0))) + 1)
 
 
 @cache
