@@ -84,7 +84,7 @@ def test_registry_places_resolve() -> None:
     for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
         places = (entry.reader, entry.checks, entry.disk, entry.tables, entry.table_checks)
         for place in (*places, *(signature.probe for signature in entry.signatures)):
-            assert place is None or resolve(place)
+            assert place is None or resolve(place) is not None
         assert (entry.tables is None) == (entry.table_checks is None)
 
 

@@ -98,6 +98,8 @@ ISO = Entry(
     ),
     reader="imgtool.formats.iso.reader:read",
     checks="imgtool.formats.iso.checks:RULES",
+    tables="imgtool.formats.iso.tables:walk",
+    table_checks="imgtool.formats.iso.checks.tables:RULES",
     rank=45,
     qemu="raw",
     glance="iso",

@@ -10,7 +10,7 @@ import pytest
 import imgtool
 from imgtool.formats.iso.facts import IsoFacts
 from imgtool.formats.iso.texts import decimal_date, dstring, padded, timestamp, wide
-from tests.kit import codes, fixture, no_bug, report_of
+from tests.kit import check_of, codes, deep_codes, fixture, no_bug, report_of
 
 PRIMARY = 32768
 
@@ -237,3 +237,14 @@ def test_udf_texts() -> None:
 def test_tag_crc_is_the_standard_one() -> None:
     """The polynomial of ECMA-167 3/7.2.6: its own example, 70 6A 77, gives 3299."""
     assert crc_hqx(b"\x70\x6a\x77", 0) == 0x3299
+
+
+def test_what_follows_the_volume_is_told_by_the_deep_check() -> None:
+    """Zeros are a note, anything else a warning, be it ever so little; nothing where a partition reaches over it."""
+    data = fixture("iso/plain.iso.gz")
+    assert deep_codes(data) == set()
+    for tail, severity in ((bytes(300 * 1024), "note"), (bytes(4096) + b"stash", "warning"), (b"QFI\xfb", "warning")):
+        found = [finding for finding in check_of(data + tail).findings if finding.code == "IMG021"]
+        assert [(finding.severity, finding.offset) for finding in found] == [(severity, len(data))]
+    hybrid = fixture("iso/isohybrid.iso.gz")
+    assert "IMG021" not in deep_codes(hybrid)

@@ -194,3 +194,14 @@ class IsoFacts(Facts):
     file_structure_version: int | None = None
     ended: bool = True
     capped: bool = False
+
+
+def volume_end(facts: IsoFacts) -> int | None:
+    """Where the volume ends, in bytes: that of ISO 9660, or that of UDF where it reaches further; None where neither
+    tells."""
+    if facts.volume_size is None or facts.broken:
+        return None
+    udf = facts.udf
+    if udf is None or not udf.block_size:
+        return facts.volume_size
+    return max(facts.volume_size, udf.volume_size or 0, *(anchor + udf.block_size for anchor in udf.anchors))

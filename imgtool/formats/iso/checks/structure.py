@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from imgtool.findings.core import Finding, Severity, rule
 from imgtool.formats.iso import layout as lay
-from imgtool.formats.iso.facts import IsoFacts
+from imgtool.formats.iso.facts import IsoFacts, volume_end
 from imgtool.limits import Limits
 
 #: Where the volume size lies in the primary descriptor.
@@ -117,6 +117,7 @@ def behind(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
 
     What it checks: behind the end of the volume come at most 2 MiB (`limits.iso_tail`), which is what
     writers leave as padding. More is a warning; a note where a partition of the system area's tables reaches over it.
+    (The deep check tells of less, too, where it is not zeros.)
 
     Why it matters: what lies there belongs to no file; it can be another image, or hidden data.
 
@@ -124,12 +125,9 @@ def behind(facts: IsoFacts, limits: Limits) -> Iterator[Finding]:
 
     References: ECMA-119, 8.4.8.
     """
-    end = facts.volume_size
-    if end is None or facts.broken:
+    end = volume_end(facts)
+    if end is None:
         return
-    udf = facts.udf
-    if udf is not None and udf.block_size:
-        end = max(end, udf.volume_size or 0, *(anchor + udf.block_size for anchor in udf.anchors))
     tail = facts.file_size - end
     if tail > limits.iso_tail:
         covered = facts.system_area.covered + limits.iso_tail >= facts.file_size
