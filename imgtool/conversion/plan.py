@@ -10,8 +10,9 @@ from imgtool.errors import UnsupportedError, UsageError
 from imgtool.model.report import Report
 from imgtool.targets.options import Value, checked
 
-#: Source formats that qemu-img may read itself: one file, and a size that is read in one way only.
-_DIRECT = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhdx"})
+#: Source formats that qemu-img may read itself: their size is read in one way only, and QEMU follows nothing that
+#: they name, so that not even one that is rewritten under its hands has it open another file.
+_DIRECT = frozenset({"raw", "vdi", "vhdx"})
 
 
 class Plan(NamedTuple):
