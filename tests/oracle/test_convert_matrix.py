@@ -14,7 +14,7 @@ import pytest
 import imgtool
 from imgtool.conversion.qemu_options import TARGETS as DRIVERS
 from imgtool.disks.digest import block_digest
-from imgtool.errors import UnsupportedError
+from imgtool.errors import RejectedError, UnsupportedError
 from imgtool.model.conversion import Conversion
 from tests.kit import fixture, need, qemu_info, run
 from tests.oracle.matrix_kit import FOREIGN, LUKS, MATRIX, SOURCES, STREAM, Case, Source, Target, guest, named, sample
@@ -67,7 +67,14 @@ def agrees(images: Images, folder: Path, case: Case) -> None:
         (folder / "secret").write_text("open, sesame")
         secret = {"secret_file": os.fspath(folder / "secret")}
     told = imgtool.measure(image, target.to, **words)
-    done = imgtool.convert(image, path, target.to, **words, **secret)
+    try:
+        done = imgtool.convert(image, path, target.to, **words, **secret)
+    except RejectedError as error:  # by chance qemu-img puts a disc's mark where a probe looks for it in a file
+        assert source.form == "iso"
+        assert "IMG001" in str(error)
+        assert set(os.listdir(folder)) <= {"secret"}
+        words["if_unsafe"] = "allow:CNV302,IMG013"
+        done = imgtool.convert(image, path, target.to, **words, **secret)
     native = target.engine == "native"
     assert done.verified
     assert (done.engine, done.format) == ("native" if native else "qemu-img", target.to)
