@@ -70,8 +70,8 @@ def agrees(images: Images, folder: Path, case: Case) -> None:
     try:
         done = imgtool.convert(image, path, target.to, **words, **secret)
     except RejectedError as error:  # by chance qemu-img puts a disc's mark where a probe looks for it in a file
-        assert source.form == "iso"
-        assert "IMG001" in str(error)
+        if source.form != "iso" or "IMG001" not in str(error):
+            raise
         assert set(os.listdir(folder)) <= {"secret"}
         words["if_unsafe"] = "allow:CNV302,IMG013"
         done = imgtool.convert(image, path, target.to, **words, **secret)
