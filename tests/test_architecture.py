@@ -283,3 +283,48 @@ def test_inspecting_raw_bytes_loads_no_format() -> None:
     assert heavies(names) == set()
     assert rooms(names, "formats") <= {"raw"}
     assert rooms(names, "codecs") == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "formats"),
+    [
+        ("imgtool.measure(path, 'raw')", {"qcow2", "raw"}),
+        ("imgtool.measure(path, 'qcow2')", {"qcow2", "raw"}),
+        ("imgtool.convert(path, target, 'raw')", {"qcow2", "raw"}),
+        ("imgtool.convert(path, target, 'vhd')", {"qcow2", "raw", "vhd"}),
+    ],
+)
+def test_converting_loads_the_formats_at_hand(call: str, formats: set[str], tmp_path: Path) -> None:
+    """The reader of the source and the writer of the target; numpy and a digest; no container, no codec's library,
+    no other program, no command line, and no table of qemu-img's."""
+    path = FIXTURES / "qcow2" / "plain.qcow2"
+    names = loaded(f"import imgtool\npath, target = {str(path)!r}, {str(tmp_path / 'new')!r}\n{call}")
+    assert heavies(names) <= {"numpy", "hashlib"}
+    readers = {name for name in names if name.count(".") > 2 and not name.endswith(".probe")}  # detection may look
+    assert rooms(readers, "formats") <= formats
+    assert rooms(readers, "containers") == set()
+    assert rooms(names, "volumes") <= {"survey"}
+    assert rooms(names, "codecs") <= {"block", "feed", "pack"}
+    assert not {"deflate", "typer", "click", "subprocess", "tempfile", "imgtool.cli"} & names
+    assert not {name for name in names if name.startswith("imgtool.conversion.qemu")}
+
+
+def test_converting_by_qemu_img_loads_no_writer(tmp_path: Path) -> None:
+    """A target of qemu-img's brings what starts it; our only writer is that of the raw bytes it is given."""
+    path = FIXTURES / "qcow2" / "plain.qcow2"
+    names = loaded(f"import imgtool\nimgtool.convert({str(path)!r}, {str(tmp_path / 'new')!r}, 'vhdx')")
+    assert "imgtool.conversion.qemu_img" in names
+    writers = {name for name in names if name.startswith("imgtool.formats.") and name.endswith(".writer")}
+    assert writers <= {"imgtool.formats.raw.writer"}
+    assert not {"typer", "click", "imgtool.cli"} & names
+
+
+@pytest.mark.parametrize("verb", ["convert", "measure"])
+def test_loading_a_verb_loads_no_engine(verb: str) -> None:
+    """What the help of convert and measure needs: no room below the command line but errors and escapes."""
+    names = loaded(f"import imgtool.cli.{verb}") - loaded("import imgtool.cli.inspect")
+    ours = {name for name in names if name.startswith("imgtool.")}
+    assert ours <= {
+        *(f"imgtool.cli.{name}" for name in (verb, "board", "targets", "disk")),
+        *("imgtool.render.conversions", "imgtool.units"),
+    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from imgtool.conversion.plan import Plan
-from imgtool.conversion.qemu_options import luks_header
 from imgtool.disks.stream import runs
 from imgtool.sources.disk import Disk
 from imgtool.targets.options import Value
@@ -25,6 +24,8 @@ def estimate(plan: Plan, disk: Disk) -> int:
             disk.read_at(extent.start, 1)
     name, options, size = plan.request.to.name, plan.options, plan.size
     if name == "luks":
+        from imgtool.conversion.qemu_options import luks_header
+
         return luks_header(options) + _up(size, 512)
     if name == "qed":
         cluster = _number(options, "cluster_size", 64 * KIB)

@@ -6,7 +6,6 @@ Nothing here gives the target its name: that comes last, when everything holds.
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import NamedTuple
 
 from imgtool.conversion import native
@@ -73,6 +72,8 @@ def make(
 def _between(output: FileOutput | DeviceOutput) -> FileOutput:
     """A raw file on the way to the output, beside it (never beside a device); it gets no name."""
     if isinstance(output, DeviceOutput):
+        import tempfile
+
         return FileOutput(os.path.join(tempfile.gettempdir(), os.path.basename(output.name)), force=True)
     return FileOutput(output.name, force=True)
 

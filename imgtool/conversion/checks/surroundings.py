@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imgtool.containers.compressed.facts import CompressedFacts
-from imgtool.containers.envelope.facts import EnvelopeFacts
-from imgtool.containers.ova.facts import OvaFacts
 from imgtool.conversion.checks import seen
 from imgtool.conversion.planned import Planned
 from imgtool.findings.core import Finding, rule
@@ -27,6 +24,8 @@ def container_left_behind(planned: Planned, limits: Limits) -> Iterator[Finding]
     What to do: keep the container, or convert every disk by `--out-dir`.
     """
     for around in seen.way_in(planned):
+        from imgtool.containers.compressed.facts import CompressedFacts
+
         if not isinstance(around.details, CompressedFacts):
             told = [*_described(around), *_other_disks(around, planned.report)]
             beside = f" with {', '.join(told)}" if told else ""
@@ -35,6 +34,9 @@ def container_left_behind(planned: Planned, limits: Limits) -> Iterator[Finding]
 
 def _described(around: Report) -> Iterator[str]:
     """What a container says of the machine, and of itself."""
+    from imgtool.containers.envelope.facts import EnvelopeFacts
+    from imgtool.containers.ova.facts import OvaFacts
+
     details = around.details
     if isinstance(details, EnvelopeFacts):
         for system in details.systems[:1]:
@@ -80,6 +82,8 @@ def wrapper_removed(planned: Planned, limits: Limits) -> Iterator[Finding]:
     What to do: nothing, where the image is to be used; a target can be compressed itself (`--compress`).
     """
     for around in seen.way_in(planned):
+        from imgtool.containers.compressed.facts import CompressedFacts
+
         if isinstance(around.details, CompressedFacts):
             facts = around.details
             told = [f"the name {facts.stored_name}"] if facts.stored_name else []
