@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
 FILE = "catalog.db"
-BUSY = 30  #: seconds that a writer waits for another
+BUSY = 60  #: seconds that a writer waits for another
 REACH = 10  #: seconds within which a server must answer
 
 #: The second half of a failure, by the beginning of SQLite's name for it.

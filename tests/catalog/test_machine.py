@@ -177,4 +177,4 @@ def test_the_machine(shared: Database) -> None:
 @pytest.mark.full
 def test_the_machine_for_long(shared: Database) -> None:
     """Many more."""
-    run(shared, 300, 60)
+    run(shared, 60, 50)
