@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, create_engine, text
 
@@ -43,41 +44,51 @@ class Server:
         return self.url(name).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+#: Waits for the end of the tests, however they end, and clears up behind them: $1 is pg_ctl, $2 the folder.
+_WATCH = 'cat >/dev/null; cd /; "$1" -D "$2/data" -w -m immediate stop; rm -rf "$2"'
+
+
 @contextmanager
 def running() -> Iterator[Server]:
-    """A server for as long as the context lasts."""
+    """A server for as long as the context, or the process, lasts."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     assert programs, "PostgreSQL is needed: see tests/debian-packages.txt"
-    user = "postgres" if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="imgtool-pg-", dir="/tmp"))  # short: a socket's path has 107 characters
+    control, user = str(programs[-1]), "postgres" if os.getuid() == 0 else None
+    folder = tempfile.mkdtemp(prefix="imgtool-pg-", dir="/tmp")  # short: a socket's path has 107 characters
     if user is not None:
         shutil.chown(folder, user)
+    watcher = subprocess.Popen(
+        ["sh", "-c", _WATCH, "watch", control, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **_as(user),
+    )
     try:
-        _start(
-            user, programs[-1].with_name("initdb"), "-D", folder / "data", "-A", "trust", "-U", "tester", "-E", "UTF8"
-        )
+        _run(user, control.replace("pg_ctl", "initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "tester")
         options = f"-c listen_addresses= -k {folder} -c fsync=off -c max_connections=60"
-        control = programs[-1]
-        _start(user, control, "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
-        try:
-            yield Server(folder, "tester")
-        finally:
-            _start(user, control, "-D", folder / "data", "-w", "-m", "immediate", "stop")
+        _run(user, control, "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
+        yield Server(Path(folder), "tester")
     finally:
-        shutil.rmtree(folder)
+        watcher.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(user: str | None, *command: str | Path) -> None:
-    group = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
-    done = subprocess.run(  # type: ignore[call-overload] # the keywords are those of a user, or none
-        [str(part) for part in command],
+def _as(user: str | None) -> dict[str, Any]:
+    return {"user": user, "group": user, "extra_groups": []} if user is not None else {}
+
+
+def _run(user: str | None, *command: str) -> None:
+    done = subprocess.run(
+        [*command],
         stdin=subprocess.DEVNULL,
-        capture_output=False,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
         cwd="/",
-        **group,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        **_as(user),
     )
     assert done.returncode == 0, done.stderr
