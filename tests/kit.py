@@ -152,7 +152,14 @@ def qemu_create(path: Path, form: str, size: int | str | None, *options: str, ex
     """An image made by qemu-img create; `options` as for -o, `extra` further arguments."""
     chosen = ("-o", ",".join(options)) if options else ()
     sizes = (str(size),) if size is not None else ()
-    run(need("qemu-img"), "create", "-q", "-f", form, *chosen, *extra, str(path), *sizes)
+    command = (need("qemu-img"), "create", "-q", "-f", form, *chosen, *extra, str(path), *sizes)
+    for _ in range(
+        20
+    ):  # 7.2 takes the time of deriving a key from a clock that is too coarse, and gives up at random
+        done = subprocess.run(command, capture_output=True, check=False)
+        if b"accurate CPU usage" not in done.stderr:
+            break
+    assert done.returncode == 0, f"{command}: {done.stderr.decode(errors='replace')}"
     return path
 
 

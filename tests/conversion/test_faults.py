@@ -57,8 +57,15 @@ def disturbed(folder: Path, engine: str, to: str, qemu: str, number: int, status
     return met
 
 
-@pytest.mark.parametrize(("engine", "to", "qemu"), [NATIVE, FOREIGN])
-@pytest.mark.parametrize(("number", "status"), SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "status", "engine", "to", "qemu"),
+    [
+        (*SIGNALS[0], *NATIVE),
+        (*SIGNALS[0], *FOREIGN),
+        (*SIGNALS[1], *NATIVE),
+        (*SIGNALS[2], *FOREIGN),
+    ],
+)
 def test_ended_at_a_few_moments(number: int, status: int, engine: str, to: str, qemu: str, tmp_path: Path) -> None:
     """No target, no temporary file, no process that goes on, the source as it was."""
     assert disturbed(tmp_path, engine, to, qemu, number, status, 3) >= 1
