@@ -153,9 +153,7 @@ def qemu_create(path: Path, form: str, size: int | str | None, *options: str, ex
     chosen = ("-o", ",".join(options)) if options else ()
     sizes = (str(size),) if size is not None else ()
     command = (need("qemu-img"), "create", "-q", "-f", form, *chosen, *extra, str(path), *sizes)
-    for _ in range(
-        20
-    ):  # 7.2 takes the time of deriving a key from a clock that is too coarse, and gives up at random
+    for _ in range(20):  # 7.2 takes the time of deriving a key from too coarse a clock, and gives up at random
         done = subprocess.run(command, capture_output=True, check=False)
         if b"accurate CPU usage" not in done.stderr:
             break
