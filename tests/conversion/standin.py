@@ -134,8 +134,22 @@ def gone(pid: int, seconds: float = 20) -> bool:
     return False
 
 
+#: Children that were there before a test began (a server of other tests): none of its business.
+before: set[int] = set()
+
+
 def children() -> set[int]:
-    """The processes that are ours, zombies too."""
+    """The processes that are ours since the test began, zombies too."""
+    return _all_children() - before
+
+
+def note_children() -> None:
+    """A test begins."""
+    before.clear()
+    before.update(_all_children())
+
+
+def _all_children() -> set[int]:
     found: set[int] = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
