@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
-from imgtool.cli.board import Board
 from imgtool.cli.frame import say_error
+from imgtool.cli.progress import Board
 from imgtool.conversion.api import Job, measured, not_itself, prepared
 from imgtool.conversion.batch import Outcome, disks_inside, one_target_each, run_all, target_name
 from imgtool.conversion.journal import Journal

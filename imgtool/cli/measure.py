@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from imgtool.cli.board import Board
 from imgtool.cli.disk import Follow, FollowIn, Format, Member, Snapshot
 from imgtool.cli.frame import AsJson, Device, Quiet, ShowProgress, epilog, leave, say_error, verb
 from imgtool.cli.inputs import inputs
+from imgtool.cli.progress import Board
 from imgtool.cli.targets import (
     Align,
     Compress,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imgtool.conversion import native
 from imgtool.conversion.clock import output_time
@@ -189,10 +189,12 @@ def request_of(
     verify: str = "content",
     align: int | str = 0,
     if_unsafe: str = "reject",
-    **rest: object,
+    **rest: Any,
 ) -> Request:
-    """What was asked for, checked as far as that can be done without the source. Raises UsageError, and
-    UnsupportedError where the engine does not write the target."""
+    """What was asked for, checked as far as that can be done without the source; `rest` are fields of Request.
+
+    Raises UsageError, and UnsupportedError where the engine does not write the target.
+    """
     entry, machine = target_named(to)
     request = Request(
         src,
@@ -205,7 +207,7 @@ def request_of(
         parse_size(align) if isinstance(align, str) else align,
         allow=allowed_codes(if_unsafe),
     )
-    request = request._replace(**rest)  # type: ignore[arg-type] # the names are Request's own
+    request = request._replace(**rest)
     chosen(request)
     return request
 

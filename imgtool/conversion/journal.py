@@ -9,6 +9,7 @@ over.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from typing import Any
 
@@ -34,6 +35,7 @@ class Journal:
         self._fd = -1
         self._lock = threading.Lock()
         self._done: dict[str, dict[str, Any]] = {}
+        _regular(path)
         if resume:
             self._done = {line["key"]: line for line in _lines(path)}
         if not write:
@@ -72,7 +74,9 @@ class Journal:
         }
         try:
             with self._lock:
-                os.write(self._fd, json.dumps(line).encode() + b"\n")
+                left = json.dumps(line).encode() + b"\n"
+                while left:
+                    left = left[os.write(self._fd, left) :]
                 os.fsync(self._fd)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the journal: {error.strerror}") from error
@@ -118,6 +122,16 @@ def _state(file: str | int) -> list[int] | None:
     except (OSError, ValueError):
         return None
     return [status.st_size, status.st_mtime_ns]
+
+
+def _regular(path: str) -> None:
+    """Raise InputError where something is there that is no file: a FIFO would be waited for."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is no file that a journal could be; name another")
 
 
 def _no_other(path: str) -> None:

@@ -6,7 +6,7 @@ Nothing here gives the target its name: that comes last, when everything holds.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imgtool.conversion import native
 from imgtool.conversion.clock import output_time
@@ -85,35 +85,13 @@ def _by_qemu_img(
     from imgtool.conversion import qemu_img
 
     request, target = plan.request, plan.request.to.name
-    qemu_img.convert(
-        fd,
-        format,
-        output.fd,
-        target,
-        plan.options,
-        size=plan.size,
-        progress=progress,
-        limits=limits,
-        compress=plan.compress,
-        secret_file=request.secret_file,
-        source=request.source,
-        target=request.target,
-    )
+    files = (fd, format, output.fd, target, plan.options)
+    names: dict[str, Any] = {"secret_file": request.secret_file, "source": request.source, "target": request.target}
+    names |= {"size": plan.size, "progress": progress, "limits": limits}
+    qemu_img.convert(*files, compress=plan.compress, **names)
     if request.verify != "content" or not qemu_img.encrypts(target, plan.options):
         return False
-    same = qemu_img.equal(
-        fd,
-        format,
-        output.fd,
-        target,
-        plan.options,
-        size=plan.size,
-        progress=progress,
-        limits=limits,
-        secret_file=request.secret_file,
-        source=request.source,
-        target=request.target,
-    )
+    same = qemu_img.equal(*files, **names)
     if not same:
         raise ContentError(_differs(output))
     return True

@@ -143,6 +143,10 @@ def test_no_journal(work: list[Request], tmp_path: Path) -> None:
     assert other.read_text() == '{"a": 1}\n'
     with pytest.raises(OutputError):
         Journal(str(tmp_path / "missing" / "journal"), resume=False)
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "."):
+        with pytest.raises(InputError, match="no file that a journal could be"):
+            Journal(str(tmp_path / name), resume=True)
 
 
 def test_a_journal_of_odd_names(tmp_path: Path) -> None:

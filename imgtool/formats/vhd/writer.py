@@ -1,7 +1,7 @@
 """Writing VHD, dynamic and fixed.
 
-The size is exact: current_size and original_size are the guest's bytes, rounded up to a sector or to what `align`
-asks, never to the geometry. The geometry is what the specification computes, which can tell few sizes exactly; so
+The size is exact: current_size and original_size are the guest's bytes, rounded up to a sector, never to the
+geometry. The geometry is what the specification computes, which can tell few sizes exactly; so
 the creator is `qem2`, which says that current_size holds: QEMU takes the geometry of creators it does not know.
 
 A block that is written has all bits of its sector bitmap set, as every program that writes dynamic disks does it:
@@ -26,7 +26,7 @@ from imgtool.targets.ids import content_uuid
 from imgtool.targets.options import Option, Value
 from imgtool.targets.output import Output
 from imgtool.targets.writer import Stamp
-from imgtool.units import GIB, KIB, MIB, SECTOR, ceil_div
+from imgtool.units import KIB, MIB, SECTOR, ceil_div
 
 _BLOCK_SIZES = (512 * KIB, 2 * MIB)
 
@@ -35,7 +35,6 @@ OPTIONS = (
     Option(
         "block_size", "size", "2M", "bytes of a block of a dynamic disk: 512K or 2M", least=512 * KIB, most=2 * MIB
     ),
-    Option("align", "size", "0", "round the size up to a multiple of this (1MiB for Azure); 0 keeps it", most=GIB),
 )
 
 CREATOR = b"qem2"
@@ -50,14 +49,12 @@ _TABLE_AT = _HEADER_AT + lay.DYNAMIC_HEADER_SIZE
 def open_writer(output: Output, size: int, options: Mapping[str, Value]) -> DynamicWriter | FixedWriter:
     """A writer of a disk of `size` bytes. Raises UsageError for options that cannot be, UnsupportedError for a size
     that the format does not know, and for a device, which ends elsewhere than with the footer."""
-    subformat, block_size, align = str(options["subformat"]), int(options["block_size"]), int(options["align"])
+    subformat, block_size = str(options["subformat"]), int(options["block_size"])
     if block_size not in _BLOCK_SIZES:
         raise UsageError(f"vhd option block_size is 512K or 2M, not {block_size}")
     if subformat == "fixed" and block_size != 2 * MIB:
         raise UsageError("vhd option block_size: a fixed vhd has no blocks")
-    if align % SECTOR:
-        raise UsageError(f"vhd option align is a multiple of {SECTOR}, not {align}")
-    size = ceil_div(size, align or SECTOR) * (align or SECTOR)
+    size = ceil_div(size, SECTOR) * SECTOR
     if size > DEFAULT.vhd_size:
         raise UnsupportedError(f"{output.name}: a vhd holds at most {DEFAULT.vhd_size} bytes, the disk has {size}")
     if not output.known_zeros:
