@@ -49,8 +49,11 @@ TOLD = Measure(
     losses=(SNAPSHOTS,),
 )
 
-_texts = st.text(st.characters(codec=None), max_size=30) | st.sampled_from(
-    ["\x1b[2J", "\u202e", "a\nlost", "\r", "\udcff", "[bold]x[/bold]", "\x9b1m", "\u2028"]
+#: What can come out of a file or a command line: bytes that are not UTF-8 are kept as `surrogateescape` does.
+_texts = (
+    st.text(st.characters(codec="utf-8"), max_size=30)
+    | st.binary(max_size=30).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
+    | st.sampled_from(["\x1b[2J", "\u202e", "a\nlost", "\r", "\udcff", "[bold]x[/bold]", "\x9b1m", "\u2028"])
 )
 _findings = st.lists(st.builds(Finding, _texts, _texts, st.just("note"), _texts), max_size=3).map(tuple)
 
