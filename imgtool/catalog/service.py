@@ -11,24 +11,20 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from imgtool.catalog import images, listing, members, moves, records
-from imgtool.catalog.access import Access, Action, Target, load_access, target_of
-from imgtool.catalog.database import Database, open_database
+from imgtool.catalog.access import load_access
+from imgtool.catalog.database import open_database
+from imgtool.catalog.ground import Ground
 from imgtool.catalog.identity import Identity, acting, parse_identity
-from imgtool.catalog.images import NO_CHANGES, Changes, Kept, New
-from imgtool.catalog.listing import DEFAULT_SORT, Filters, Sort, Viewer
-from imgtool.catalog.records import Quotas
-from imgtool.catalog.status import LISTED, STATUSES
-from imgtool.catalog.store import BlobStore, LocalStore
-from imgtool.catalog.visibility import Seen, sees
+from imgtool.catalog.images import NO_CHANGES, Changes, New
+from imgtool.catalog.listing import DEFAULT_SORT, Filters, Sort
+from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
 from imgtool.config.load import load_config, usual_location
-from imgtool.errors import NotFoundError, RefusedError, UsageError
-from imgtool.model.image import Change, ImageRecord, Member, MemberStatus, Status
+from imgtool.errors import UsageError
+from imgtool.model.image import Change, ImageRecord, Member, MemberStatus
 
 if TYPE_CHECKING:
     from typing import IO
-
-    from sqlalchemy import Connection
 
     from imgtool.catalog.store import Import
     from imgtool.catalog.upkeep import Repaired, Scrubbed
@@ -37,16 +33,8 @@ if TYPE_CHECKING:
     from imgtool.policy.policy import Policy
 
 
-class Catalog:
+class Catalog(Ground):
     """An open catalog, and who acts in it. Use as a context, or `close` it."""
-
-    def __init__(self, database: Database, store: BlobStore, access: Access, who: Identity, config: Config) -> None:
-        self.database = database
-        self.store = store
-        self.access = access
-        self.who = who
-        self.config = config
-        self.quotas = Quotas(config.tags, config.properties, config.members)
 
     @classmethod
     def open(
@@ -74,26 +62,7 @@ class Catalog:
         access = load_access(config.access)
         return cls(open_database(where, create=create), LocalStore(config.store or where), access, who, config)
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self.database.close()
-
-    def __enter__(self) -> Catalog:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     # what is there
-
-    @property
-    def is_admin(self) -> bool:
-        """True where an administrator acts."""
-        return self.access.is_admin(self.who)
-
-    def viewer(self, member_status: MemberStatus | Literal["all"] = "accepted") -> Viewer | None:
-        """Whose lists are shown: None is everybody's."""
-        return None if self.is_admin else Viewer(self.who.project, member_status)
 
     def list(
         self,
@@ -148,7 +117,7 @@ class Catalog:
         with self.database.write() as connection:
             record = self.named(connection, called, "modify_image").record
             if changes.owner is not None and changes.owner != record.owner:
-                self._require("change_owner", connection, record)
+                self.require("change_owner", connection, record)
             if changes.visibility is not None and changes.visibility != record.visibility:
                 self.may_have(record.owner, changes.visibility, None)
             kept = images.update(connection, record.id, changes)
@@ -307,79 +276,6 @@ class Catalog:
         with self.database.write() as connection:
             record = self.named(connection, called, "delete_member", member=project).record
             members.remove_member(connection, record.id, project)
-
-    # what the verbs have in common
-
-    def named(
-        self,
-        connection: Connection,
-        called: str,
-        action: Action,
-        status: tuple[Status, ...] = LISTED,
-        *,
-        member: str | None = None,
-        every: bool = False,
-    ) -> Kept:
-        """The image that the user means, which he sees and may do `action` to.
-
-        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: deleted
-        images too. Raises NotFoundError, UsageError, RefusedError.
-        """
-        looked = STATUSES if every and status == LISTED else status
-        kept = listing.find(connection, called, self.viewer("all"), looked)
-        if not self.sees(connection, kept):
-            raise NotFoundError(f"no image {called}")
-        self._require(action, connection, kept.record, member)
-        return kept
-
-    def sees(self, connection: Connection, kept: Kept) -> bool:
-        """True where the identity sees an image."""
-        record = kept.record
-        seen = Seen(record.owner, record.visibility, record.status, self._membership(connection, record))
-        return sees(seen, None if self.is_admin else self.who.project)
-
-    def _membership(self, connection: Connection, record: ImageRecord) -> MemberStatus | None:
-        if record.visibility != "shared" or record.owner == self.who.project:
-            return None
-        return members.membership(connection, record.id, self.who.project)
-
-    def _require(
-        self, action: Action, connection: Connection, record: ImageRecord, member: str | None = None
-    ) -> None:
-        target = target_of(record, self.who, self._membership(connection, record))
-        self.access.require(action, self.who, target._replace(member_id=member) if member is not None else target)
-
-    def may_have(self, owner: str, visibility: str, action: Action | None) -> None:
-        """Raises RefusedError where the identity may not have an image of that owner and visibility."""
-        target = Target(owner=owner, visibility=visibility)
-        if action is not None:
-            self.access.require(action, self.who, target)
-        if visibility == "public":
-            self.access.require("publicize_image", self.who, target)
-        if visibility == "community":
-            self.access.require("communitize_image", self.who, target)
-
-    def room_for(self, connection: Connection, owner: str, *, images: int = 0, size: int = 0) -> None:
-        """Raises RefusedError where so many more images, or bytes, are more than the quotas allow."""
-        config = self.config
-        for whose, of, most_images, most_bytes in (
-            ("the catalog", None, config.total_images, config.total_bytes),
-            (owner, owner, config.owner_images, config.owner_bytes),
-        ):
-            if most_images is None and most_bytes is None:
-                continue
-            count, total = listing.totals(connection, of)
-            if images and most_images is not None and count + images > most_images:
-                raise RefusedError(f"{whose} has {count} images, and may have {most_images}")
-            if size and most_bytes is not None and total + size > most_bytes:
-                raise RefusedError(f"{whose} has {total} bytes, and may have {most_bytes}: {size} more do not fit")
-
-    def remove_data(self, identifier: str, blob: str) -> int:
-        """Remove the data of a deleted image: the bytes freed. Raises OutputError."""
-        freed = self.store.delete(blob)
-        with self.database.write() as connection:
-            moves.data_removed(connection, identifier, blob)
-        return freed
 
 
 def _owner(place: str) -> int | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgtool.config.config import Config
+
+if TYPE_CHECKING:
+    from imgtool.catalog.service import Catalog
 
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Read this file instead of the user's imgtool.toml.")
@@ -39,3 +42,19 @@ def configured(file: str | None, **options: str | None) -> Config:
     names = {key.field: key.name for key in KEYS}
     given = {names[field]: text for field, text in options.items() if text is not None}
     return load_config(given, file=file)
+
+
+def opened(
+    file: str | None,
+    catalog: str | None,
+    act_as: str | None,
+    access: str | None,
+    *,
+    create: bool = False,
+    **options: str | None,
+) -> Catalog:
+    """The catalog under options. `create`: make it where there is none. Raises as `configured` and `Catalog.open`."""
+    from imgtool.catalog.service import Catalog
+
+    config = configured(file, location=catalog, acting=act_as, access=access, **options)
+    return Catalog.open(config=config, create=create)

@@ -1,0 +1,126 @@
+"""What every verb of the catalog stands on: database and store, who acts, what he sees, may do, and has room for.
+
+What somebody may not see is not there for him (NotFoundError); what he sees and may not do is refused (RefusedError).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from imgtool.catalog import listing, members, moves
+from imgtool.catalog.access import Access, Action, Target, target_of
+from imgtool.catalog.database import Database
+from imgtool.catalog.identity import Identity
+from imgtool.catalog.images import Kept
+from imgtool.catalog.listing import Viewer
+from imgtool.catalog.records import Quotas
+from imgtool.catalog.status import LISTED, STATUSES
+from imgtool.catalog.store import BlobStore
+from imgtool.catalog.visibility import Seen, sees
+from imgtool.config.config import Config
+from imgtool.errors import NotFoundError, RefusedError
+from imgtool.model.image import ImageRecord, MemberStatus, Status
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class Ground:
+    """An open catalog, and who acts in it. Use as a context, or `close` it."""
+
+    def __init__(self, database: Database, store: BlobStore, access: Access, who: Identity, config: Config) -> None:
+        self.database = database
+        self.store = store
+        self.access = access
+        self.who = who
+        self.config = config
+        self.quotas = Quotas(config.tags, config.properties, config.members)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def is_admin(self) -> bool:
+        """True where an administrator acts."""
+        return self.access.is_admin(self.who)
+
+    def viewer(self, member_status: MemberStatus | Literal["all"] = "accepted") -> Viewer | None:
+        """Whose lists are shown: None is everybody's."""
+        return None if self.is_admin else Viewer(self.who.project, member_status)
+
+    def named(
+        self,
+        connection: Connection,
+        called: str,
+        action: Action,
+        status: tuple[Status, ...] = LISTED,
+        *,
+        member: str | None = None,
+        every: bool = False,
+    ) -> Kept:
+        """The image that the user means, which he sees and may do `action` to.
+
+        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: deleted
+        images too. Raises NotFoundError, UsageError, RefusedError.
+        """
+        looked = STATUSES if every and status == LISTED else status
+        kept = listing.find(connection, called, self.viewer("all"), looked)
+        if not self.sees(connection, kept):
+            raise NotFoundError(f"no image {called}")
+        self.require(action, connection, kept.record, member)
+        return kept
+
+    def sees(self, connection: Connection, kept: Kept) -> bool:
+        """True where the identity sees an image."""
+        record = kept.record
+        seen = Seen(record.owner, record.visibility, record.status, self._membership(connection, record))
+        return sees(seen, None if self.is_admin else self.who.project)
+
+    def _membership(self, connection: Connection, record: ImageRecord) -> MemberStatus | None:
+        if record.visibility != "shared" or record.owner == self.who.project:
+            return None
+        return members.membership(connection, record.id, self.who.project)
+
+    def require(self, action: Action, connection: Connection, record: ImageRecord, member: str | None = None) -> None:
+        """Raises RefusedError where the rules of `action` do not let the identity do it to an image."""
+        target = target_of(record, self.who, self._membership(connection, record))
+        self.access.require(action, self.who, target._replace(member_id=member) if member is not None else target)
+
+    def may_have(self, owner: str, visibility: str, action: Action | None) -> None:
+        """Raises RefusedError where the identity may not have an image of that owner and visibility."""
+        target = Target(owner=owner, visibility=visibility)
+        if action is not None:
+            self.access.require(action, self.who, target)
+        if visibility == "public":
+            self.access.require("publicize_image", self.who, target)
+        if visibility == "community":
+            self.access.require("communitize_image", self.who, target)
+
+    def room_for(self, connection: Connection, owner: str, *, images: int = 0, size: int = 0) -> None:
+        """Raises RefusedError where so many more images, or bytes, are more than the quotas allow."""
+        config = self.config
+        for whose, of, most_images, most_bytes in (
+            ("the catalog", None, config.total_images, config.total_bytes),
+            (owner, owner, config.owner_images, config.owner_bytes),
+        ):
+            if most_images is None and most_bytes is None:
+                continue
+            count, total = listing.totals(connection, of)
+            if images and most_images is not None and count + images > most_images:
+                raise RefusedError(f"{whose} has {count} images, and may have {most_images}")
+            if size and most_bytes is not None and total + size > most_bytes:
+                raise RefusedError(f"{whose} has {total} bytes, and may have {most_bytes}: {size} more do not fit")
+
+    def remove_data(self, identifier: str, blob: str) -> int:
+        """Remove the data of a deleted image: the bytes freed. Raises OutputError."""
+        freed = self.store.delete(blob)
+        with self.database.write() as connection:
+            moves.data_removed(connection, identifier, blob)
+        return freed
