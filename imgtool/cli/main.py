@@ -12,10 +12,11 @@ from typer.core import TyperGroup
 
 from imgtool.cli.disk import spell_follow
 from imgtool.cli.frame import Terminated, epilog, leave
+from imgtool.cli.groups import GROUPS, NAMES, command_of
 from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED
 from imgtool.version import __version__
 
-#: The verbs, in the order of the help; each is the module of its name.
+#: The verbs, in the order of the help; each is the module of its name, or one of `GROUPS`.
 VERBS = (
     "inspect",
     "checksum",
@@ -40,9 +41,11 @@ class Verbs(TyperGroup):
     """Imports the module of a verb when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
+        return [*VERBS, *GROUPS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in GROUPS:
+            return command_of(cmd_name)
         if cmd_name not in VERBS:
             return None
         return typer.main.get_command(import_module(f"imgtool.cli.{cmd_name}").app)
@@ -53,7 +56,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=NAMES,
 )
 
 

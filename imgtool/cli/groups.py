@@ -1,0 +1,60 @@
+"""Verbs that have verbs of their own: each of those is a module, loaded when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from imgtool.cli.frame import epilog
+
+NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class Group(NamedTuple):
+    """A verb with verbs: what it is for, those in the order of the help, and examples of what all of them take."""
+
+    about: str
+    verbs: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+GROUPS: dict[str, Group] = {}
+
+
+def lazily(package: str, names: Sequence[str]) -> type[TyperGroup]:
+    """A group of commands: each is `app` of the module of its name in a package, imported when it is asked for."""
+
+    class Lazy(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(names)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            if cmd_name not in names:
+                return None
+            return typer.main.get_command(import_module(f"{package}.{cmd_name}").app)
+
+    return Lazy
+
+
+def command_of(name: str) -> Any:
+    """The command of a group."""
+    group = GROUPS[name]
+    app = typer.Typer(
+        cls=lazily(f"imgtool.cli.{name}", group.verbs),
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        add_completion=False,
+        context_settings=NAMES,
+    )
+    app.callback(help=group.about, epilog=epilog(*group.examples))(_nothing)
+    found = typer.main.get_command(app)
+    found.name = name
+    return found
+
+
+def _nothing() -> None:
+    """A group does nothing by itself."""
