@@ -1,4 +1,4 @@
-"""A folder with a small catalog that has images in every status, and files to make more of: for examples and tests."""
+"""A folder with a small catalog that has images in every status, and files beside it: for examples and tests."""
 
 from __future__ import annotations
 
