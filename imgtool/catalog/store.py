@@ -15,13 +15,13 @@ import errno
 import fcntl
 import os
 import re
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+from imgtool.catalog.held import failing, flush, hold, is_held, names, remove, same
 from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError, UsageError
 from imgtool.sources.base import Source
 from imgtool.sources.file import open_file
@@ -29,7 +29,6 @@ from imgtool.sources.file import open_file
 Import = Literal["copy", "move", "link"]
 
 _FICLONE = 0x40049409
-_PATIENCE = 0.5  #: seconds within which one that only looks at a claim lets go of it
 
 _KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.[1-9][0-9]{0,8}")
 
@@ -153,30 +152,20 @@ class LocalStore(BlobStore):
 
     def begin(self, key: str) -> Upload:
         known_key(key)
-        with _failing(self.place):
+        with failing(self.place):
             for folder in (self._blobs, self._uploads):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             lock = self._claim(key)
         try:
             return _LocalUpload(key, lock, self._parts(key), os.path.join(self._blobs, key))
         except BaseException:
-            _remove(self._parts(key)[0], self.place)
+            remove(self._parts(key)[0], self.place)
             os.close(lock)
             raise
 
     def _claim(self, key: str) -> int:
-        """The lock of a key, held. Another that holds it may be one that only looks whether it is held."""
-        path = self._parts(key)[0]
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            held = _locked(fd)
-            if held and _same(path, fd):
-                return fd
-            os.close(fd)
-            if not held and time.monotonic() > deadline:
-                raise RefusedError(f"image {key.partition('.')[0]}: another upload into it is under way")
-            time.sleep(0.005)
+        """The lock of a key, held."""
+        return hold(self._parts(key)[0], f"image {key.partition('.')[0]}: another upload into it is under way")
 
     def _parts(self, key: str) -> tuple[str, str]:
         """The lock, and the data that is on its way."""
@@ -201,52 +190,35 @@ class LocalStore(BlobStore):
         return os.path.join(self._blobs, known_key(key))
 
     def delete(self, key: str) -> int:
-        freed = _remove(os.path.join(self._blobs, known_key(key)), self.place)
+        freed = remove(os.path.join(self._blobs, known_key(key)), self.place)
         if freed is not None:
-            with _failing(self.place):
-                _flush(self._blobs)
+            with failing(self.place):
+                flush(self._blobs)
         return freed or 0
 
     def blobs(self) -> Iterator[Blob]:
-        for name in self._names(self._blobs):
+        for name in names(self._blobs):
             size = self.size(name) if _KEY.fullmatch(name) else None
             if size is not None:
                 yield Blob(name, size)
 
     def claims(self) -> Iterator[str]:
-        keys = (_KEY.match(name) for name in self._names(self._uploads))
+        keys = (_KEY.match(name) for name in names(self._uploads))
         yield from dict.fromkeys(found.group() for found in keys if found)
 
-    def _names(self, folder: str) -> list[str]:
-        try:
-            return sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise InputError(f"{folder}: {error.strerror}") from error
-
     def alive(self, key: str) -> bool:
-        try:
-            fd = os.open(self._parts(known_key(key))[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise InputError(f"{self.place}: {error.strerror}") from error
-        try:
-            return not _locked(fd, shared=True)
-        finally:
-            os.close(fd)
+        return is_held(self._parts(known_key(key))[0], self.place)
 
     def discard(self, key: str) -> int:
-        with _failing(self.place):
+        with failing(self.place):
             try:
                 lock = self._claim(known_key(key))
             except FileNotFoundError:
                 return 0
             try:
                 path, part = self._parts(key)
-                freed = sum(_remove(one, self.place) or 0 for one in (part, f"{part}.new"))
-                _remove(path, self.place)
+                freed = sum(remove(one, self.place) or 0 for one in (part, f"{part}.new"))
+                remove(path, self.place)
                 return freed
             finally:
                 os.close(lock)
@@ -260,27 +232,27 @@ class _LocalUpload(Upload):
         self._lock = lock
         self._own = True
         self._fd = -1
-        with _failing(target):
+        with failing(target):
             if os.path.lexists(target):
                 raise RefusedError(f"{key}: that data is in the store already")
-            _remove(self._part, target)
+            remove(self._part, target)
             self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
         done = 0
-        with _failing(self._target):
+        with failing(self._target):
             while done < len(view):
                 done += os.pwrite(self._fd, view[done:], self.size + done)
         self.size += len(view)
 
     def skip(self, length: int) -> None:
-        with _failing(self._target):
+        with failing(self._target):
             os.ftruncate(self._fd, self.size + length)
         self.size += length
 
     def take(self, path: str, fd: int, how: Import) -> bool:
-        with _failing(self._target):
+        with failing(self._target):
             if how == "copy":
                 taken = _cloned(fd, self._fd)
             else:
@@ -295,14 +267,14 @@ class _LocalUpload(Upload):
         if how == "move" and given.st_nlink != 1:
             return False
         new = f"{self._part}.new"
-        _remove(new, self._target)
+        remove(new, self._target)
         try:
             os.link(path, new, follow_symlinks=True)
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
                 return False
             raise
-        if not _same(new, fd):
+        if not same(new, fd):
             os.unlink(new)
             return False
         os.replace(new, self._part)
@@ -317,12 +289,12 @@ class _LocalUpload(Upload):
         return open_file(self._part if os.path.exists(self._part) else self._target, False)
 
     def commit(self) -> None:
-        with _failing(self._target):
+        with failing(self._target):
             if self._own:
                 os.fchmod(self._fd, 0o400)
             os.fsync(self._fd)
             os.rename(self._part, self._target)
-            _flush(os.path.dirname(self._target))
+            flush(os.path.dirname(self._target))
 
     def close(self) -> None:
         if self._lock < 0:
@@ -331,9 +303,9 @@ class _LocalUpload(Upload):
             if self._fd >= 0:
                 os.close(self._fd)
             with suppress(OutputError):  # what stays is found by `claims`
-                _remove(f"{self._part}.new", self._target)
-                _remove(self._part, self._target)
-                _remove(self._lock_path, self._target)
+                remove(f"{self._part}.new", self._target)
+                remove(self._part, self._target)
+                remove(self._lock_path, self._target)
         finally:
             os.close(self._lock)
             self._lock = -1
@@ -348,48 +320,3 @@ def _cloned(source: int, target: int) -> bool:
             raise
         return False
     return True
-
-
-def _locked(fd: int, *, shared: bool = False) -> bool:
-    """Lock an open file; False where another has it."""
-    try:
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _same(path: str, fd: int) -> bool:
-    """True where a path leads to an open file."""
-    try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
-    except FileNotFoundError:
-        return False
-
-
-def _remove(path: str, place: str) -> int | None:
-    """Remove a file: its bytes, None where it is not there. Raises OutputError."""
-    with _failing(place):
-        try:
-            size = os.stat(path, follow_symlinks=False).st_size
-            os.unlink(path)
-        except FileNotFoundError:
-            return None
-        return size
-
-
-def _flush(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _failing(place: str) -> Iterator[None]:
-    """An OSError as a failure of the store at `place`."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{place}: the store cannot be written: {error.strerror or error}") from error
