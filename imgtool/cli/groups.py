@@ -22,7 +22,17 @@ class Group(NamedTuple):
     examples: tuple[str, ...]
 
 
-GROUPS: dict[str, Group] = {}
+GROUPS: dict[str, Group] = {
+    "image": Group(
+        "Register images, and follow them through their life: only what passes validation becomes active.",
+        ("list", "show"),
+        (
+            "imgtool image list --config imgtool.toml",
+            "imgtool image list --catalog catalog --as carol:lab:member",
+            "imgtool image show public --access access.yaml",
+        ),
+    ),
+}
 
 
 def lazily(package: str, names: Sequence[str]) -> type[TyperGroup]:

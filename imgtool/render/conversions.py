@@ -5,10 +5,11 @@ Text is made from the JSON objects, so that what an earlier run wrote into its j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imgtool.render.escape import terminal
+from imgtool.render.tables import table
 from imgtool.units import human_size
 
 Told = Mapping[str, Any]
@@ -73,7 +74,7 @@ def summary(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]
             )
         )
     failures = list(failed)
-    lines = _table(rows) if conversions else []
+    lines = table(rows).splitlines() if conversions else []
     lines += [
         f"failed: {terminal(message if message.startswith(path) else f'{path}: {message}')}"
         for path, message in failures
@@ -89,7 +90,7 @@ def options_table(title: str, options: Iterable[tuple[str, str, str, tuple[str, 
     for name, default, meaning, choices in options:
         named = ", ".join(one for one in choices if one)
         rows.append((name, default or "-", f"{meaning} ({named})" if named else meaning))
-    return "\n".join([f"{title}:", *(f"  {line}" for line in _table(rows))]) + "\n"
+    return "\n".join([f"{title}:", *(f"  {line}" for line in table(rows).splitlines())]) + "\n"
 
 
 def summary_line(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]) -> str:
@@ -106,11 +107,6 @@ def summary_line(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, 
         "failures": [terminal(path) for path, _ in failures],
     }
     return json.dumps(told) + "\n"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _words(told: Told, name: str) -> str:

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+from imgtool.errors import InputError
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.model.verdict import Verdict
 from imgtool.render.escape import styled, terminal
 
 #: Findings of one rule that are shown each; the rest is counted.
 _EACH = 8
+
+
+class Kept(NamedTuple):
+    """A verdict that was kept as JSON: what is shown of it."""
+
+    path: str
+    accepted: bool
+    incomplete: bool
+    not_run: tuple[str, ...]
+    policy: str
+    findings: tuple[Finding, ...]
+
+
+def kept(told: str) -> Kept:
+    """The verdict of a JSON object (imgtool.verdict/1). Raises InputError where it is none."""
+    import json
+
+    try:
+        value: dict[str, Any] = json.loads(told)
+        findings = tuple(Finding(*(one[name] for name in Finding._fields)) for one in value["findings"])
+        path, policy = str(value["path"]), str(value["policy"])
+        return Kept(
+            path, bool(value["accepted"]), bool(value["incomplete"]), tuple(value["not_run"]), policy, findings
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(f"the kept report cannot be read: {error}") from error
 
 
 def json_line(verdict: Verdict) -> str:
@@ -19,7 +47,7 @@ def json_line(verdict: Verdict) -> str:
     return json.dumps(verdict.to_dict()) + "\n"
 
 
-def text(verdict: Verdict, *, colour: bool = False) -> str:
+def text(verdict: Verdict | Kept, *, colour: bool = False) -> str:
     """The verdict on its line, then the findings by severity, worst first."""
     lines = [headline(verdict, colour=colour)]
     if verdict.incomplete:
@@ -33,7 +61,7 @@ def text(verdict: Verdict, *, colour: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def headline(verdict: Verdict, *, colour: bool = False) -> str:
+def headline(verdict: Verdict | Kept, *, colour: bool = False) -> str:
     """`disk.img: rejected (policy default): 2 errors, 1 warning`."""
     word = "accepted" if verdict.accepted else "rejected"
     counts = []
@@ -48,7 +76,7 @@ def headline(verdict: Verdict, *, colour: bool = False) -> str:
     return f"{terminal(verdict.path)}: {shown} (policy {terminal(verdict.policy)}){tail}"
 
 
-def incomplete_text(verdict: Verdict) -> str:
+def incomplete_text(verdict: Verdict | Kept) -> str:
     """What kept an incomplete verdict from being whole: how many rules, by family."""
     codes = verdict.not_run
     if not codes:
