@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from imgtool.catalog import checks as of_catalogs
 from imgtool.containers import CONTAINERS
 from imgtool.conversion import checks as of_conversions
 from imgtool.detect.match import resolve
@@ -31,6 +32,7 @@ ELSEWHERE = {
         "tests/policy/test_checks.py",
     ),
     **{rule.code: "tests/conversion/test_checks.py" for rule in of_conversions.RULES},
+    **{rule.code: "tests/catalog/test_checks.py" for rule in of_catalogs.RULES},
     "IMG103": "tests/test_validate.py::test_followed_references_must_hold",
     "IMG202": "tests/test_inspect.py::test_depth_is_told",
     "IMG301": "tests/test_inspect.py::test_expected_digest",
@@ -72,7 +74,7 @@ def test_codes_and_names_are_unique_and_complete() -> None:
     """No code or name twice; every rule that a registry runs is in the ledger."""
     assert len({line.code for line in LEDGER}) == len(LEDGER)
     assert len({line.name for line in LEDGER}) == len(LEDGER)
-    run = {*general.RULES, *by_policy.RULES, *of_conversions.RULES}
+    run = {*general.RULES, *by_policy.RULES, *of_conversions.RULES, *of_catalogs.RULES}
     for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
         for place in (entry.checks, entry.table_checks):
             run |= set(resolve(place)) if place else set()

@@ -14,7 +14,7 @@ from imgtool.catalog.moves import Stored
 from imgtool.catalog.store import Import, Upload, blob_key
 from imgtool.errors import ContentError, ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
 from imgtool.ingest.digests import algorithm, parse_expected
-from imgtool.ingest.pump import copy_source, digest_source
+from imgtool.ingest.pump import copy_source
 from imgtool.inspection.api import Input
 from imgtool.inspection.validate import policy_named
 from imgtool.model.image import ImageRecord
@@ -186,9 +186,9 @@ def json_of(verdict: Verdict) -> str:
     return json.dumps(verdict.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
 
-def opened(catalog: Catalog, called: str, action: Action = "download_image") -> tuple[Kept, Source]:
-    """An image and its data to read. Raises NotFoundError, UsageError, RefusedError without data, without access, and
-    for a deactivated image where no administrator asks."""
+def readable(catalog: Catalog, called: str, action: Action = "download_image") -> Kept:
+    """An image whose data may be read. Raises NotFoundError, UsageError, RefusedError without data, without access,
+    and for a deactivated image where no administrator asks."""
     with catalog.database.read() as connection:
         kept = catalog.named(connection, called, action)
     record = kept.record
@@ -196,6 +196,14 @@ def opened(catalog: Catalog, called: str, action: Action = "download_image") -> 
         raise RefusedError(f"image {called} is deactivated: only an administrator reads its data")
     if kept.blob is None or record.status not in ("active", "deactivated"):
         raise RefusedError(f"image {called} is {record.status}: there is no data to read")
+    return kept
+
+
+def opened(catalog: Catalog, called: str, action: Action = "download_image") -> tuple[Kept, Source]:
+    """An image and its data to read. Raises as `readable`, InputError."""
+    kept = readable(catalog, called, action)
+    if kept.blob is None:
+        raise RefusedError(f"image {called}: there is no data to read")
     return kept, catalog.store.open(kept.blob)
 
 
@@ -219,19 +227,6 @@ def save_to(catalog: Catalog, called: str, stream: IO[bytes], progress: Progress
         sums = copy_source(source, sink, _names(kept.record), progress)
         _right(kept.record, sink.position, sums)
     return kept.record
-
-
-def verify(catalog: Catalog, called: str, progress: Progress | None) -> bool:
-    """See `Catalog.verify`."""
-    kept, source = opened(catalog, called, "verify_image")
-    record = kept.record
-    with source:
-        sums = digest_source(source, (*_names(record), MD5), progress)
-        return (source.size, sums[_names(record)[0]], sums[MD5]) == (
-            record.size,
-            record.os_hash_value,
-            record.checksum,
-        )
 
 
 def _names(record: ImageRecord) -> tuple[str, ...]:

@@ -151,6 +151,14 @@ def parse_status(text: str) -> Status:
     raise UsageError(f"no such status: {text!r} (one of {', '.join(STATUSES)})")
 
 
+def blobs(connection: Connection) -> frozenset[str]:
+    """The keys of all data that a record has, deleted images' too."""
+    from sqlalchemy import select
+
+    images = tables().images
+    return frozenset(connection.execute(select(images.c.blob).where(images.c.blob.is_not(None))).scalars())
+
+
 def totals(connection: Connection, owner: str | None = None) -> tuple[int, int]:
     """How many images are there that are not deleted, and the bytes of their data; of one owner, or of all."""
     from sqlalchemy import func, select

@@ -7,7 +7,7 @@ not see is not there for him (NotFoundError); what he sees and may not do is ref
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from imgtool.catalog import images, listing, members, moves, records
@@ -26,10 +26,14 @@ from imgtool.model.image import Change, ImageRecord, Member, MemberStatus
 if TYPE_CHECKING:
     from typing import IO
 
+    from imgtool.catalog.saving import Watch
     from imgtool.catalog.store import Import
     from imgtool.catalog.upkeep import Repaired, Scrubbed
+    from imgtool.catalog.verifying import Meters
     from imgtool.ingest.pump import Progress
     from imgtool.inspection.api import Input
+    from imgtool.model.upkeep import Verification
+    from imgtool.model.conversion import Conversion
     from imgtool.policy.policy import Policy
 
 
@@ -171,28 +175,90 @@ class Catalog(Ground):
         return upload(self, called, given, how or self.config.importing, policy, expect, checksums, progress)
 
     def save(
-        self, called: str, target: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
+        self,
+        called: str,
+        target: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        resume: bool = False,
+        progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> ImageRecord:
         """Write an image's data to a new file, which appears once its digest was found right. `force`: in place of
-        one that is there.
+        one that is there. `resume`: what a run that fails wrote stays beside the target, hidden, and the next one
+        compares it and goes on. `watch` is told the bytes that will go by, `progress` those that did.
 
-        Raises as `show`, RefusedError, InputError, OutputError, ContentError for damaged data.
+        Raises as `show`, RefusedError, InputError, OutputError, DamagedError for damaged data.
         """
-        from imgtool.catalog.data import save
+        from imgtool.catalog.saving import save
 
-        return save(self, called, os.fsdecode(target), force, progress)
+        return save(self, called, os.fsdecode(target), force, resume, progress, watch)
 
-    def save_to(self, called: str, stream: IO[bytes], *, progress: Progress | None = None) -> ImageRecord:
+    def save_to(
+        self, called: str, stream: IO[bytes], *, progress: Progress | None = None, watch: Watch | None = None
+    ) -> ImageRecord:
         """Write an image's data to a stream; whether it was right is known at the end. Raises as `save`."""
-        from imgtool.catalog.data import save_to
+        from imgtool.catalog.saving import save_to
 
-        return save_to(self, called, stream, progress)
+        return save_to(self, called, stream, progress, watch)
 
-    def verify(self, called: str, *, progress: Progress | None = None) -> bool:
-        """Read an image's data anew: True where its size and digests are the recorded ones. Raises as `save`."""
-        from imgtool.catalog.data import verify
+    def save_as(
+        self,
+        called: str,
+        target: str | os.PathLike[str],
+        to: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        compress: str | None = None,
+        level: int | None = None,
+        member: str | None = None,
+        force: bool = False,
+        policy: str | os.PathLike[str] | Policy | None = None,
+        if_unsafe: str = "reject",
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+    ) -> Conversion:
+        """Write an image's disk to a new file in the format `to`. The arguments are those of `imgtool.convert`;
+        `policy` is the catalog's where none is named, and the image is read as the format of its record.
+
+        The digest of the image is checked on the file that is converted, before; that it did not change, at the end.
+        Raises as `save`, and as `imgtool.convert`.
+        """
+        from imgtool.catalog.data import site_policy
+        from imgtool.catalog.saving import save_as
+
+        return save_as(
+            self,
+            called,
+            os.fsdecode(target),
+            to,
+            options=options or {},
+            compress=compress,
+            level=level,
+            member=member,
+            force=force,
+            policy=site_policy(self, policy),
+            if_unsafe=if_unsafe,
+            progress=progress,
+            watch=watch,
+        )
+
+    def verify(self, called: str, *, progress: Progress | None = None) -> Verification:
+        """Read an image's data anew, and find (CAT) where it is not what was recorded: true where it all is.
+
+        Raises as `show`, RefusedError for access, and for an image without data.
+        """
+        from imgtool.catalog.verifying import verify
 
         return verify(self, called, progress)
+
+    def verify_all(self, *, meters: Meters | None = None) -> Iterator[Verification]:
+        """Read the data of every image anew, the oldest first; at the end one without an id tells of what is in the
+        store and should not be. `meters`: gives what counts the bytes of an image. Raises RefusedError, InputError.
+        """
+        from imgtool.catalog.verifying import verify_all
+
+        return verify_all(self, meters)
 
     def scrub(self, *, delay: int | None = None) -> Scrubbed:
         """Remove the data of images whose grace period (`delay` seconds, else the configuration's) is over.
@@ -203,11 +269,12 @@ class Catalog(Ground):
 
         return scrub(self, self.config.delay if delay is None else delay)
 
-    def repair(self) -> Repaired:
-        """Put right what killed processes left: their uploads, data that nobody owns. Raises as `scrub`."""
-        from imgtool.catalog.upkeep import repair
+    def repair(self, *, dry_run: bool = False) -> Repaired:
+        """Put right what killed processes left: their uploads, data that nobody owns. `dry_run`: only tell what would
+        be done. Raises as `scrub`."""
+        from imgtool.catalog.upkeep import repair, would_repair
 
-        return repair(self)
+        return would_repair(self) if dry_run else repair(self)
 
     def unset(self, called: str, *, tags: Iterable[str] = (), properties: Iterable[str] = ()) -> ImageRecord:
         """Take off tags, and remove properties: all of them, or none. Raises as `show`, RefusedError."""

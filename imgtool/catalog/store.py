@@ -134,6 +134,14 @@ class BlobStore(ABC):
         """True while some process holds the claim on a key."""
 
     @abstractmethod
+    def left(self, key: str) -> int:
+        """Bytes that came of an upload so far, and are no blob yet. Raises InputError."""
+
+    @abstractmethod
+    def taken(self) -> int | None:
+        """Bytes that the store takes of its disk; None where that cannot be told. Raises InputError."""
+
+    @abstractmethod
     def discard(self, key: str) -> int:
         """Remove what a dead upload left under its key, but no blob: the bytes freed.
 
@@ -179,12 +187,8 @@ class LocalStore(BlobStore):
             raise NotFoundError(f"{self.place}: the data of image {key.partition('.')[0]} is missing") from None
 
     def size(self, key: str) -> int | None:
-        try:
-            return os.stat(os.path.join(self._blobs, known_key(key)), follow_symlinks=False).st_size
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise InputError(f"{self.place}: {error.strerror}") from error
+        found = _looked_at(os.path.join(self._blobs, known_key(key)), self.place)
+        return None if found is None else found.st_size
 
     def path(self, key: str) -> str | None:
         return os.path.join(self._blobs, known_key(key))
@@ -208,6 +212,14 @@ class LocalStore(BlobStore):
 
     def alive(self, key: str) -> bool:
         return is_held(self._parts(known_key(key))[0], self.place)
+
+    def left(self, key: str) -> int:
+        part = self._parts(known_key(key))[1]
+        return sum(one.st_size for path in (part, f"{part}.new") if (one := _looked_at(path, self.place)))
+
+    def taken(self) -> int | None:
+        paths = [os.path.join(folder, name) for folder in (self._blobs, self._uploads) for name in names(folder)]
+        return sum(one.st_blocks * 512 for path in paths if (one := _looked_at(path, self.place)))
 
     def discard(self, key: str) -> int:
         with failing(self.place):
@@ -309,6 +321,16 @@ class _LocalUpload(Upload):
         finally:
             os.close(self._lock)
             self._lock = -1
+
+
+def _looked_at(path: str, place: str) -> os.stat_result | None:
+    """What stands at a path itself; None where nothing does. Raises InputError."""
+    try:
+        return os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{place}: {error.strerror}") from error
 
 
 def _cloned(source: int, target: int) -> bool:

@@ -8,15 +8,19 @@ only *after* the record has it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.catalog import images, listing, moves
+from imgtool.catalog import checks, listing, moves, verifying
+from imgtool.catalog.checks import Stray
 from imgtool.catalog.lease import Lease, acquire
 from imgtool.catalog.listing import Filters
-from imgtool.catalog.status import WITH_DATA
-from imgtool.catalog.store import blob_key
-from imgtool.errors import NotFoundError, RefusedError
+from imgtool.catalog.store import Blob, blob_key
+from imgtool.errors import OutputError, RefusedError
+from imgtool.findings.core import Finding
+from imgtool.limits import DEFAULT
+from imgtool.model.upkeep import Verification
 
 if TYPE_CHECKING:
     from imgtool.catalog.service import Catalog
@@ -25,21 +29,34 @@ LEASE = "scrub"
 
 
 class Scrubbed(NamedTuple):
-    """What a scrubbing did: images whose grace period was over, blobs removed, bytes freed."""
+    """What a scrubbing did: images whose grace period was over, blobs removed, bytes freed; and what could not be
+    removed, a message each, which the next one tries again."""
 
     images: int
     blobs: int
     freed: int
+    failed: tuple[str, ...] = ()
 
 
 class Repaired(NamedTuple):
     """What a repair did: uploads without a process that were ended, blobs that nobody owned or needed any more, bytes
-    freed; and the ids of images whose data is missing, which it cannot bring back."""
+    freed. missing: images whose data is not there, which it cannot bring back; failed: what could not be removed."""
 
     uploads: int
     blobs: int
     freed: int
-    missing: tuple[str, ...]
+    missing: tuple[Verification, ...]
+    failed: tuple[str, ...] = ()
+
+
+class Left(NamedTuple):
+    """What processes left: uploads without one (id, attempt), keys of what came of such, deleted images with data
+    (id, key), blobs that nobody owns."""
+
+    uploads: tuple[tuple[str, int], ...]
+    claims: tuple[str, ...]
+    deleted: tuple[tuple[str, str], ...]
+    orphans: tuple[Blob, ...]
 
 
 def scrub(catalog: Catalog, delay: int) -> Scrubbed:
@@ -54,19 +71,8 @@ def scrub(catalog: Catalog, delay: int) -> Scrubbed:
             with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
                 moves.scrub(connection, identifier, str(catalog.who))
                 count += 1
-        blobs, freed = _remove(catalog, lease)
-    return Scrubbed(count, blobs, freed)
-
-
-def _remove(catalog: Catalog, lease: Lease) -> tuple[int, int]:
-    """Remove the data of deleted images: how many, and bytes."""
-    with catalog.database.read() as connection:
-        waiting = moves.to_remove(connection)
-    freed = 0
-    for identifier, blob in waiting:
-        lease.renew()
-        freed += catalog.remove_data(identifier, blob)
-    return len(waiting), freed
+        blobs, freed, failed = _remove(catalog, lease, _deleted(catalog))
+    return Scrubbed(count, blobs, freed, failed)
 
 
 def repair(catalog: Catalog) -> Repaired:
@@ -74,59 +80,112 @@ def repair(catalog: Catalog) -> Repaired:
     catalog.access.require("repair_catalog", catalog.who)
     with acquire(catalog.database, LEASE) as lease:
         uploads = _end_uploads(catalog, lease)
-        freed = _discard(catalog, lease)
-        removed, more = _remove(catalog, lease)
-        orphans, most = _orphans(catalog, lease)
-        return Repaired(uploads, removed + orphans, freed + more + most, _missing(catalog))
+        freed, failed = _discard(catalog, lease)
+        removed, more, unremoved = _remove(catalog, lease, _deleted(catalog))
+        orphans, most, kept = _remove_orphans(catalog, lease)
+    blobs, freed = removed + orphans, freed + more + most
+    return Repaired(uploads, blobs, freed, verifying.missing(catalog), (*failed, *unremoved, *kept))
+
+
+def would_repair(catalog: Catalog) -> Repaired:
+    """See `Catalog.repair` with `dry_run`."""
+    catalog.access.require("repair_catalog", catalog.who)
+    found = left(catalog)
+    freed = sum(catalog.store.left(key) for key in found.claims) + sum(blob.size for blob in found.orphans)
+    freed += sum(catalog.store.size(key) or 0 for _, key in found.deleted)
+    blobs = len(found.deleted) + len(found.orphans)
+    return Repaired(len(found.uploads), blobs, freed, verifying.missing(catalog))
+
+
+def left(catalog: Catalog) -> Left:
+    """What processes left in the middle. Raises InputError."""
+    uploads = tuple(_dead_uploads(catalog))
+    claims = tuple(key for key in catalog.store.claims() if not catalog.store.alive(key))
+    return Left(uploads, claims, tuple(_deleted(catalog)), tuple(_orphans(catalog)))
+
+
+def strays(catalog: Catalog) -> tuple[Finding, ...]:
+    """The same as findings: what `repair` would put right."""
+    found = left(catalog)
+    keys = dict.fromkeys((*(blob_key(*one) for one in found.uploads), *found.claims))
+    told = [one for key in keys for one in checks.upload_abandoned(Stray(key), DEFAULT)]
+    for identifier, key in found.deleted:
+        told.extend(checks.deleted_data_left(Stray(identifier, catalog.store.size(key) or 0), DEFAULT))
+    for blob in found.orphans:
+        told.extend(checks.data_without_owner(Stray(blob.key, blob.size), DEFAULT))
+    return tuple(told)
+
+
+def _dead_uploads(catalog: Catalog) -> Iterator[tuple[str, int]]:
+    """Images that are saving, and whose upload has no process: id and attempt."""
+    with catalog.database.read() as connection:
+        saving = listing.list_images(connection, Filters(status=("saving",)))
+    for kept in saving:
+        if not catalog.store.alive(blob_key(kept.record.id, kept.attempt)):
+            yield kept.record.id, kept.attempt
 
 
 def _end_uploads(catalog: Catalog, lease: Lease) -> int:
     """saving → killed where the upload has no process: how many."""
-    with catalog.database.read() as connection:
-        saving = listing.list_images(connection, Filters(status=("saving",)))
     count = 0
-    for kept in saving:
+    for identifier, attempt in _dead_uploads(catalog):
         lease.renew()
-        identifier, attempt = kept.record.id, kept.attempt
-        if catalog.store.alive(blob_key(identifier, attempt)):
-            continue
         with suppress(RefusedError), catalog.database.write() as connection:  # it came to its end meanwhile
             moves.fail_upload(connection, identifier, attempt, str(catalog.who), "its process is gone")
             count += 1
     return count
 
 
-def _discard(catalog: Catalog, lease: Lease) -> int:
-    """Remove what dead uploads left: bytes."""
-    freed = 0
+def _discard(catalog: Catalog, lease: Lease) -> tuple[int, tuple[str, ...]]:
+    """Remove what dead uploads left: bytes, and what could not be removed."""
+    freed, failed = 0, []
     for key in list(catalog.store.claims()):
         lease.renew()
         if not catalog.store.alive(key):
-            with suppress(RefusedError):
+            try:
                 freed += catalog.store.discard(key)
-    return freed
+            except OutputError as error:
+                failed.append(str(error))
+            except RefusedError:  # a fresh upload has it now
+                continue
+    return freed, tuple(failed)
 
 
-def _orphans(catalog: Catalog, lease: Lease) -> tuple[int, int]:
-    """Remove blobs that no record has and no upload is bringing: how many, and bytes."""
-    count = freed = 0
-    for blob in list(catalog.store.blobs()):
+def _deleted(catalog: Catalog) -> list[tuple[str, str]]:
+    """Deleted images whose data is to be removed: id and key."""
+    with catalog.database.read() as connection:
+        return moves.to_remove(connection)
+
+
+def _remove(catalog: Catalog, lease: Lease, waiting: list[tuple[str, str]]) -> tuple[int, int, tuple[str, ...]]:
+    """Remove the data of deleted images: how many, bytes, and what could not be removed."""
+    count, freed, failed = 0, 0, []
+    for identifier, blob in waiting:
         lease.renew()
-        if catalog.store.alive(blob.key):
-            continue
         try:
-            with catalog.database.read() as connection:
-                owned = images.get(connection, blob.key.partition(".")[0]).blob == blob.key
-        except NotFoundError:
-            owned = False
-        if not owned:
+            freed += catalog.remove_data(identifier, blob)
+            count += 1
+        except OutputError as error:
+            failed.append(f"image {identifier}: {error}")
+    return count, freed, tuple(failed)
+
+
+def _orphans(catalog: Catalog) -> Iterator[Blob]:
+    """Blobs that no record has and no upload is bringing. Whether one is brought is asked before the records are."""
+    idle = [blob for blob in catalog.store.blobs() if not catalog.store.alive(blob.key)]
+    with catalog.database.read() as connection:
+        owned = listing.blobs(connection)
+    return (blob for blob in idle if blob.key not in owned)
+
+
+def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str, ...]]:
+    """Remove them: how many, bytes, and what could not be removed."""
+    count, freed, failed = 0, 0, []
+    for blob in _orphans(catalog):
+        lease.renew()
+        try:
             freed += catalog.store.delete(blob.key)
             count += 1
-    return count, freed
-
-
-def _missing(catalog: Catalog) -> tuple[str, ...]:
-    """Ids of images that should have data and have not, or of another size."""
-    with catalog.database.read() as connection:
-        kept = listing.list_images(connection, Filters(status=tuple(sorted(WITH_DATA))))
-    return tuple(one.record.id for one in kept if one.blob is None or catalog.store.size(one.blob) != one.record.size)
+        except OutputError as error:
+            failed.append(str(error))
+    return count, freed, tuple(failed)

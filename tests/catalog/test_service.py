@@ -202,8 +202,8 @@ def test_a_session(as_: As, tmp_path: Path) -> None:
     ann.delete("web")
     with pytest.raises(RefusedError, match="may not scrub catalog"):
         ann.scrub()
-    assert admin.scrub() == (0, 0, 0)
-    assert admin.scrub(delay=0) == (1, 1, len(GOOD))
+    assert admin.scrub() == (0, 0, 0, ())
+    assert admin.scrub(delay=0) == (1, 1, len(GOOD), ())
     assert store_of(tmp_path) == []
     assert admin.show(record.id).status == "deleted"
     with pytest.raises(RefusedError, match="nothing can be done with it any more"):
@@ -284,7 +284,7 @@ def test_save_is_whole_or_not_there(as_: As, tmp_path: Path) -> None:
     blob.unlink()
     with pytest.raises(NotFoundError, match="is missing"):
         catalog.save("web", tmp_path / "out", force=True)
-    assert catalog.repair().missing == (record.id,)
+    assert [(one.id, one.findings[0].code) for one in catalog.repair().missing] == [(record.id, "CAT001")]
 
 
 def test_holes_stay_holes(as_: As, tmp_path: Path) -> None:

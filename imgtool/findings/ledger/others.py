@@ -1,4 +1,5 @@
-"""Codes of optical disks, partitions, encryption and further formats (ISO, PRT, LUK, PAR, OTH)."""
+"""Codes of optical disks, partitions, encryption, further formats (ISO, PRT, LUK, PAR, OTH), of conversions (CNV) and
+catalogs (CAT)."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ _PRT_MBR = "imgtool.volumes.partitions.checks.mbr"
 _PRT_RANGES = "imgtool.volumes.partitions.checks.ranges"
 _PRT_SYSTEMS = "imgtool.volumes.filesystems.checks"
 _CNV = "imgtool.conversion.checks"
+_CAT = "imgtool.catalog.checks"
 
 OTHERS: tuple[Published, ...] = (
     # ISO
@@ -168,4 +170,14 @@ OTHERS: tuple[Published, ...] = (
     Published("CNV302", "target-has-faults", f"{_CNV}.outcome:target_has_faults"),
     Published("CNV303", "target-size-differs", f"{_CNV}.outcome:target_size_differs"),
     Published("CNV501", "optical-disc-as-disk", f"{_CNV}.fitting:optical_disc_as_disk"),
+    # CAT
+    Published("CAT001", "data-missing", f"{_CAT}:data_missing"),
+    Published("CAT002", "data-without-owner", f"{_CAT}:data_without_owner"),
+    Published("CAT003", "upload-abandoned", f"{_CAT}:upload_abandoned"),
+    Published("CAT004", "deleted-data-left", f"{_CAT}:deleted_data_left"),
+    Published("CAT301", "data-size-differs", f"{_CAT}:data_size_differs"),
+    Published("CAT302", "data-digest-differs", f"{_CAT}:data_digest_differs"),
+    Published("CAT303", "linked-file-changed", f"{_CAT}:linked_file_changed"),
+    Published("CAT304", "record-contradicts-content", f"{_CAT}:record_contradicts_content"),
+    Published("CAT305", "data-unreadable", f"{_CAT}:data_unreadable"),
 )
