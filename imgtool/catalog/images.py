@@ -62,6 +62,7 @@ class Kept(NamedTuple):
     attempt: how many uploads into it were begun. blob: the store's key of its data, None without any; of a deleted
     image it says that the data is still to be removed. linked: the store shares the data with a file of others.
     previous: the status to restore. deleted_at: microseconds since 1970 when it was deleted, None where it was not.
+    instances: how many stand on its data.
     """
 
     record: ImageRecord
@@ -70,6 +71,7 @@ class Kept(NamedTuple):
     linked: bool
     previous: Status | None
     deleted_at: int | None
+    instances: int = 0
 
 
 def create(connection: Connection, new: New, who: str, why: str = "created", quotas: Quotas = QUOTAS) -> Kept:
@@ -316,4 +318,4 @@ def _kept(row: Row[Any], tags: tuple[str, ...], properties: Mapping[str, str]) -
         reason=row.reason,
         properties=properties,
     )
-    return Kept(record, row.attempt, row.blob, row.linked, row.previous, row.deleted_at)
+    return Kept(record, row.attempt, row.blob, row.linked, row.previous, row.deleted_at, row.instances)

@@ -85,7 +85,8 @@ def reactivate(connection: Connection, identifier: str, who: str, why: str = "re
 def delete(connection: Connection, identifier: str, who: str, why: str = "deleted", *, delay: bool = True) -> Kept:
     """Delete an image: with `delay` its data waits for the scrubber where there is any, else it is deleted at once.
 
-    The answer's `blob` is then data to remove. Raises RefusedError, also for a protected image.
+    The answer's `blob` is then data to remove. Raises RefusedError, also for a protected image and for
+    one that instances stand on.
     """
     return _move(connection, identifier, "delete" if delay else "erase", who, why)
 
@@ -162,12 +163,14 @@ def _move(
             raise refusal(action, record.id, record.status)
         if action in REMOVING and record.protected:
             raise RefusedError(f"image {record.id} is protected: it cannot be deleted")
+        if action in REMOVING and found.instances:
+            raise RefusedError(f"image {record.id}: instances stand on it ({found.instances}): delete them first")
         if attempt is not None and found.attempt != attempt:
             raise RefusedError(f"image {record.id}: another upload into it has begun since")
         at = now(connection)
         same = [images.c.id == record.id, images.c.status == record.status]
         if action in REMOVING:
-            same.append(images.c.protected.is_(False))
+            same += [images.c.protected.is_(False), images.c.instances == 0]
         if attempt is not None:
             same.append(images.c.attempt == attempt)
         changed = {"status": after, "updated_at": at, **_around(action, record.status, after, at), **(values or {})}

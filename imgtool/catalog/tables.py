@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 #: Every revision of the schema, oldest first; the last is what this version works with.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 
 
 class Tables(NamedTuple):
@@ -28,6 +28,8 @@ class Tables(NamedTuple):
     history: Table
     reports: Table
     leases: Table
+    flavors: Table
+    instances: Table
 
 
 def text_type(length: int | None = None) -> TypeEngine[str]:
@@ -52,6 +54,8 @@ def tables() -> Tables:
         _history(metadata),
         _reports(metadata),
         _leases(metadata),
+        _flavors(metadata),
+        _instances(metadata),
     )
 
 
@@ -84,6 +88,7 @@ def _images(metadata: MetaData) -> Table:
         Column("attempt", Integer, nullable=False),
         Column("blob", text_type(64)),
         Column("linked", Boolean, nullable=False),
+        Column("instances", Integer, nullable=False, server_default="0"),
         CheckConstraint(
             "status IN ('queued', 'saving', 'active', 'deactivated', 'killed', 'pending_delete', 'deleted')",
             name="images_status",
@@ -94,6 +99,9 @@ def _images(metadata: MetaData) -> Table:
             name="images_data",
         ),
         CheckConstraint("(status = 'pending_delete') = (previous IS NOT NULL)", name="images_previous"),
+        CheckConstraint(
+            "instances = 0 OR instances > 0 AND status IN ('active', 'deactivated')", name="images_instances"
+        ),
         Index("images_name", "name", "id"),
         Index("images_status_created", "status", "created_at", "id"),
         Index("images_created", "created_at", "id"),
@@ -174,4 +182,47 @@ def _leases(metadata: MetaData) -> Table:
         Column("holder", text_type(255), nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("expires_at", BigInteger, nullable=False),
+    )
+
+
+#: What a flavor gives, and an instance got: virtual CPUs, MiB, GiB, GiB, MiB.
+SIZES = ("vcpus", "ram", "disk", "ephemeral", "swap")
+
+
+def _flavors(metadata: MetaData) -> Table:
+    from sqlalchemy import Boolean, CheckConstraint, Column, Integer, Table
+
+    return Table(
+        "flavors",
+        metadata,
+        Column("name", text_type(255), primary_key=True),
+        *(Column(name, Integer, nullable=False) for name in SIZES),
+        Column("public", Boolean, nullable=False),
+        CheckConstraint(
+            "vcpus >= 1 AND ram >= 1 AND disk >= 0 AND ephemeral >= 0 AND swap >= 0", name="flavors_sizes"
+        ),
+    )
+
+
+def _instances(metadata: MetaData) -> Table:
+    from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table
+
+    return Table(
+        "instances",
+        metadata,
+        Column("id", text_type(36), primary_key=True),
+        Column("name", text_type(255), nullable=False),
+        Column("owner", text_type(255), nullable=False),
+        Column("status", text_type(16), nullable=False),
+        Column("image_id", text_type(36), ForeignKey("images.id"), nullable=False),
+        Column("flavor", text_type(255), nullable=False),
+        *(Column(name, Integer, nullable=False) for name in SIZES),
+        Column("size", BigInteger, nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("updated_at", BigInteger, nullable=False),
+        CheckConstraint("status IN ('building', 'ready')", name="instances_status"),
+        Index("instances_name", "name", "id"),
+        Index("instances_created", "created_at", "id"),
+        Index("instances_owner", "owner", "created_at", "id"),
+        Index("instances_image", "image_id"),
     )
