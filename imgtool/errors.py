@@ -134,6 +134,13 @@ class ContentError(OutputError):
     code = "content-differs"
 
 
+class DamagedError(ImgtoolError):
+    """What is kept is not what its recorded digest says."""
+
+    code = "damaged"
+    exit_status = EXIT_NO
+
+
 class RefusedError(ImgtoolError):
     """The catalog refuses: access, status, protection, conflict or quota."""
 
@@ -153,6 +160,7 @@ FAILURES: tuple[type[ImgtoolError], ...] = (
     OutputError,
     ExistsError,
     ContentError,
+    DamagedError,
     RejectedError,
     RefusedError,
 )

@@ -1,26 +1,24 @@
-"""The data of images: how it comes in, goes out, and is read anew. The service's verbs that move bytes."""
+"""The data of images: how it comes in, and who may read it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast
 
 from imgtool.catalog import images, moves
 from imgtool.catalog.images import Kept
 from imgtool.catalog.intake import Asked, take_in
 from imgtool.catalog.moves import Stored
 from imgtool.catalog.store import Import, Upload, blob_key
-from imgtool.errors import ContentError, ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
+from imgtool.errors import ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
 from imgtool.ingest.digests import algorithm, parse_expected
-from imgtool.ingest.pump import copy_source
 from imgtool.inspection.api import Input
 from imgtool.inspection.validate import policy_named
 from imgtool.model.image import ImageRecord
 from imgtool.model.verdict import Claims, Verdict
 from imgtool.policy.policy import Policy
-from imgtool.targets.output import open_output
 
 if TYPE_CHECKING:
     from imgtool.catalog.access import Action
@@ -205,70 +203,3 @@ def opened(catalog: Catalog, called: str, action: Action = "download_image") -> 
     if kept.blob is None:
         raise RefusedError(f"image {called}: there is no data to read")
     return kept, catalog.store.open(kept.blob)
-
-
-def save(catalog: Catalog, called: str, target: str, force: bool, progress: Progress | None) -> ImageRecord:
-    """See `Catalog.save`."""
-    kept, source = opened(catalog, called)
-    with source, open_output(target, force=force) as output:
-        sink = _At(output.write_at)
-        sums = copy_source(source, sink, _names(kept.record), progress)
-        output.truncate(sink.position)
-        _right(kept.record, sink.position, sums)
-        output.commit()
-    return kept.record
-
-
-def save_to(catalog: Catalog, called: str, stream: IO[bytes], progress: Progress | None) -> ImageRecord:
-    """See `Catalog.save_to`."""
-    kept, source = opened(catalog, called)
-    with source:
-        sink = _Onto(stream)
-        sums = copy_source(source, sink, _names(kept.record), progress)
-        _right(kept.record, sink.position, sums)
-    return kept.record
-
-
-def _names(record: ImageRecord) -> tuple[str, ...]:
-    return (record.os_hash_algo or SHA512,)
-
-
-def _right(record: ImageRecord, size: int, sums: dict[str, str]) -> None:
-    if size != record.size or sums[_names(record)[0]] != record.os_hash_value:
-        raise ContentError(f"image {record.id}: its data in the store is damaged: not the digest that was recorded")
-
-
-class _At:
-    """A sink that writes at places of an output, and leaves holes out."""
-
-    def __init__(self, write_at: Callable[[int, memoryview], None]) -> None:
-        self._write_at = write_at
-        self.position = 0
-
-    def write(self, data: memoryview) -> None:
-        """The next bytes. Raises OutputError."""
-        self._write_at(self.position, data)
-        self.position += len(data)
-
-    def skip(self, length: int) -> None:
-        """The next bytes are zeros."""
-        self.position += length
-
-
-class _Onto:
-    """A sink that writes to a stream, zeros too."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.position = 0
-
-    def write(self, data: memoryview) -> None:
-        """The next bytes. What the stream raises is the caller's to name."""
-        view = data
-        while view:
-            view = view[self._stream.write(view) :]
-        self.position += len(data)
-
-    def skip(self, length: int) -> None:
-        """The next bytes are zeros."""
-        self.write(memoryview(bytes(length)))

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from imgtool.catalog.verifying import Meters
     from imgtool.ingest.pump import Progress
     from imgtool.inspection.api import Input
-    from imgtool.model.upkeep import Verification
     from imgtool.model.conversion import Conversion
+    from imgtool.model.upkeep import Verification
     from imgtool.policy.policy import Policy
 
 

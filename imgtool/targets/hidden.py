@@ -53,7 +53,11 @@ def open_hidden(folder: str, base: str) -> tuple[int, str]:
 
 def sweep(folder: str, base: str) -> None:
     """Remove the hidden files of a target that nobody holds. What cannot be looked at stays."""
-    ours = re.compile(re.escape(_prefix(base)) + r"[0-9a-f]{16}\.part", re.ASCII)
+    sweep_named(folder, re.compile(re.escape(_prefix(base)) + r"[0-9a-f]{16}\.part", re.ASCII))
+
+
+def sweep_named(folder: str, ours: re.Pattern[str]) -> None:
+    """Remove the files of a folder that nobody holds and whose names match. What cannot be looked at stays."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if ours.fullmatch(name):

@@ -16,7 +16,7 @@ from imgtool.catalog.listing import Filters
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
 from imgtool.errors import (
-    ContentError,
+    DamagedError,
     InputError,
     NotFoundError,
     OutputError,
@@ -93,7 +93,7 @@ def test_ways_to_import(as_: As, tmp_path: Path, how: str) -> None:
         assert os.path.samefile(path, blob)
         Path(path).write_bytes(GOOD[:-1] + b"?")
         assert not as_().verify("web")
-        with pytest.raises(ContentError, match="is damaged"):
+        with pytest.raises(DamagedError, match="is damaged"):
             as_().save("web", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
@@ -278,7 +278,7 @@ def test_save_is_whole_or_not_there(as_: As, tmp_path: Path) -> None:
     blob = tmp_path / "catalog" / "blobs" / f"{record.id}.1"
     blob.chmod(0o600)
     blob.write_bytes(GOOD[:-512] + bytes(512)[:-1] + b"!")
-    with pytest.raises(ContentError):
+    with pytest.raises(DamagedError):
         catalog.save("web", tmp_path / "out", force=True)
     assert (tmp_path / "out").read_bytes() == b"old"
     blob.unlink()

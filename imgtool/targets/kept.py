@@ -1,0 +1,93 @@
+"""An output that outlives a run which fails: what was written stays beside the target, for the next run to go on.
+
+It lies under a hidden name that the caller chooses, is held while it is written, and has the target's name only once
+it is whole. What an earlier run left is never trusted: `there` reads it, for who writes to compare with.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+
+from imgtool.errors import OutputError
+from imgtool.targets.hidden import lock
+from imgtool.targets.output import FileOutput, umask
+
+#: Bits of a mode with which others may write.
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+class KeptOutput(FileOutput):
+    """A new file at `path`, until its commit under the name `hidden` in the same folder.
+
+    `found`: bytes that an earlier run left. Raises OutputError, also where another run writes it.
+    """
+
+    def __init__(self, path: str, hidden: str, *, force: bool = False) -> None:
+        self._called = os.path.join(os.path.dirname(path) or ".", hidden)
+        with suppress(OSError):  # a run that ended between two names: it was whole
+            if os.path.samestat(os.lstat(path), os.lstat(self._called)):
+                os.unlink(self._called)
+        self.found = 0
+        super().__init__(path, force=force)
+        self._hidden = self._called
+
+    def _nameless(self) -> int:
+        while True:
+            try:
+                fd = os.open(
+                    self._called, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+                )
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                os.unlink(self._called)  # a link, which no run leaves
+                continue
+            try:
+                if self._ours(fd):
+                    self.found = os.fstat(fd).st_size
+                    return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+
+    def _ours(self, fd: int) -> bool:
+        """True for a file that is held now and that nobody else can write; others lose the name."""
+        status = os.fstat(fd)
+        alone = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+        if alone and not lock(fd):
+            raise OutputError(f"{self._called}: another run writes it, or its file system has no locks")
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.lstat(self._called), os.fstat(fd)):
+                if alone and os.fstat(fd).st_nlink == 1:
+                    return True
+                os.unlink(self._called)
+        return False
+
+    def there(self, offset: int, length: int) -> bytes:
+        """What an earlier run left in a range; short, or empty, where it left nothing. Raises OutputError."""
+        data = b""
+        try:
+            while len(data) < length and (more := os.pread(self.fd, length - len(data), offset + len(data))):
+                data += more
+        except OSError as error:
+            raise OutputError(f"{self._called}: cannot read: {error.strerror}") from error
+        return data
+
+    def commit(self) -> None:
+        os.fchmod(self.fd, 0o666 & ~umask())
+        super().commit()
+
+    def discard(self) -> None:
+        """Keep nothing."""
+        if self._hidden is not None:
+            with suppress(OSError):
+                os.unlink(self._hidden)
+            self._hidden = None
+
+    def close(self) -> None:
+        self._hidden = None
+        super().close()
