@@ -25,7 +25,19 @@ class Group(NamedTuple):
 GROUPS: dict[str, Group] = {
     "image": Group(
         "Register images, and follow them through their life: only what passes validation becomes active.",
-        ("list", "show"),
+        (
+            "list",
+            "show",
+            "set",
+            "unset",
+            "tag",
+            "delete",
+            "restore",
+            "deactivate",
+            "reactivate",
+            "member",
+            "history",
+        ),
         (
             "imgtool image list --config imgtool.toml",
             "imgtool image list --catalog catalog --as carol:lab:member",

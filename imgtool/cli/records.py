@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgtool.cli.frame import leave, say_error
 from imgtool.errors import EXIT_DONE, EXIT_NO, ImgtoolError, UsageError, worst
+
+if TYPE_CHECKING:
+    from imgtool.model.image import ImageRecord
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The image: its id, or a name that only one has.")]
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images: ids, or names that only one has.")]
@@ -63,3 +67,30 @@ def each(called: Iterable[str], do: Callable[[str], bool], *, as_json: bool) -> 
             say_error(error, as_json=as_json, path=one)
             statuses.append(error.exit_status)
     leave(worst(statuses))
+
+
+def move_each(
+    called: Iterable[str], move: Callable[[str, str], ImageRecord], why: str, *, as_json: bool, quiet: bool
+) -> None:
+    """Change the status of every image, and tell what each is then."""
+    from imgtool.render.images import json_line, status_line
+
+    def one(image: str) -> bool:
+        record = move(image, why)
+        if as_json:
+            sys.stdout.write(json_line(record))
+        elif not quiet:
+            sys.stdout.write(status_line(record))
+        return True
+
+    each(called, one, as_json=as_json)
+
+
+def show_record(record: ImageRecord, *, as_json: bool, quiet: bool) -> None:
+    """A record as it is now: its table, or its object."""
+    from imgtool.render.images import json_line, record_table
+
+    if as_json:
+        sys.stdout.write(json_line(record))
+    elif not quiet:
+        sys.stdout.write(record_table(record))

@@ -16,9 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command("schema", epilog=epilog("imgtool schema report", "imgtool schema verdict"))
 @verb
 def command(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="report, compare, verdict, conversion, measure or image")
-    ] = "report",
+    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(SCHEMAS))] = "report",
 ) -> None:
     """Print the JSON Schema of a kind of output."""
     import json

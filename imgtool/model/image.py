@@ -1,5 +1,5 @@
-"""An image of the catalog, as it is shown (schema imgtool.image/1). Sizes are integers of bytes but where their names
-are those of the image service: `min_disk` is GiB, `min_ram` MiB. Times are RFC 3339 in UTC.
+"""An image of the catalog, its members and its history, as they are shown. Sizes are integers of bytes but where
+their names are those of the image service: `min_disk` is GiB, `min_ram` MiB. Times are RFC 3339 in UTC.
 
 References: the Image API v2 of OpenStack, "Images" and "Sharing".
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 SCHEMA = "imgtool.image/1"
+MEMBER = "imgtool.member/1"
+CHANGE = "imgtool.change/1"
 
 Status = Literal["queued", "saving", "active", "deactivated", "killed", "pending_delete", "deleted"]
 Visibility = Literal["public", "community", "shared", "private"]

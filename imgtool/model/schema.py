@@ -13,8 +13,8 @@ from imgtool.model.comparison import Comparison
 from imgtool.model.conversion import MEASURE_SCHEMA, Conversion, Measure
 from imgtool.model.conversion import SCHEMA as CONVERSION
 from imgtool.model.facts import Facts
+from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
 from imgtool.model.image import SCHEMA as IMAGE
-from imgtool.model.image import ImageRecord
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
 from imgtool.model.verdict import SCHEMA as VERDICT
@@ -57,6 +57,16 @@ def image_schema() -> dict[str, object]:
     return _schema_of(ImageRecord, IMAGE, "One image of the catalog.")
 
 
+def member_schema() -> dict[str, object]:
+    """The schema of imgtool.member/1 (JSON Schema 2020-12)."""
+    return _schema_of(Member, MEMBER, "One member of an image.")
+
+
+def change_schema() -> dict[str, object]:
+    """The schema of imgtool.change/1 (JSON Schema 2020-12)."""
+    return _schema_of(Change, CHANGE, "One change of an image's status.")
+
+
 SCHEMAS = {
     "report": report_schema,
     "compare": compare_schema,
@@ -64,6 +74,8 @@ SCHEMAS = {
     "conversion": conversion_schema,
     "measure": measure_schema,
     "image": image_schema,
+    "member": member_schema,
+    "change": change_schema,
 }
 
 

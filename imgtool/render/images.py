@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imgtool.model.image import Change, ImageRecord, Member
+from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
+from imgtool.model.jsonable import value_object
 from imgtool.render.escape import terminal
 from imgtool.render.tables import table
 
@@ -26,6 +27,20 @@ def json_line(record: ImageRecord) -> str:
     import json
 
     return json.dumps(record.to_dict()) + "\n"
+
+
+def member_line(member: Member) -> str:
+    """One object on one line."""
+    import json
+
+    return json.dumps(value_object(member, MEMBER)) + "\n"
+
+
+def change_line(change: Change) -> str:
+    """One object on one line."""
+    import json
+
+    return json.dumps(value_object(change, CHANGE)) + "\n"
 
 
 def record_table(record: ImageRecord) -> str:

@@ -24,9 +24,11 @@ def seeded(folder: Path) -> None:
     place = Config(location=str(folder / "catalog"))
     with Catalog.open(identity=ADMIN, config=place, create=True) as catalog:
         disk = folder / "disk.img"
-        catalog.create(New("web", "ops", tags=("linux",), properties={"os_distro": "debian"}), disk)
+        catalog.create(New("web", "ops", tags=("linux", "stable"), properties={"os_distro": "debian"}), disk)
         catalog.create(New("public", "ops", visibility="public"), disk)
-        shared = catalog.create(New("shared", "ops", disk_format="raw"), folder / "other.img")
+        shared = catalog.create(
+            New("shared", "ops", disk_format="raw", properties={"os_distro": "debian"}), folder / "other.img"
+        )
         catalog.add_member(shared.id, "lab")
         catalog.create(New("quarantined", "ops"), disk)
         catalog.deactivate("quarantined", "looks odd")
