@@ -84,6 +84,11 @@ def owner(text: str) -> str:
     return _short("the name of a project", text)
 
 
+def called(what: str, text: str) -> str:
+    """A name by the same rules of anything else; `what`: "the name of …". Raises UsageError."""
+    return _short(what, text)
+
+
 def tag(text: str) -> str:
     """A tag. Raises UsageError."""
     return _short("a tag", text)
@@ -106,7 +111,7 @@ def member_status(text: str) -> MemberStatus:
 
 
 def least(what: str, number: int) -> int:
-    """`min_disk` (GiB) or `min_ram` (MiB): from 0 on. Raises UsageError."""
+    """A number of a record, as `min_disk` (GiB) or `min_ram` (MiB): from 0 on. Raises UsageError."""
     if not 0 <= number <= INTEGER:
         raise UsageError(f"{what}: {number} is not between 0 and {INTEGER}")
     return number

@@ -29,16 +29,30 @@ def process(*command: str) -> Callable[[], object]:
     return lambda: subprocess.run(command, env=ENV, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def nothing() -> None:
+    """What is done before each measurement where nothing needs to be."""
+
+
 def ratio(
-    ours: Callable[[], object], theirs: Callable[[], object], *, pairs: int = 11, repeat: tuple[int, int] = (1, 1)
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    pairs: int = 11,
+    repeat: tuple[int, int] = (1, 1),
+    before: tuple[Callable[[], object], Callable[[], object]] = (nothing, nothing),
 ) -> float:
     """The median over `pairs` of time(ours) / time(theirs), after a warm-up of each.
 
-    `repeat`: how many calls of ours and of theirs make one measurement; its mean counts.
+    `repeat`: how many calls of ours and of theirs make one measurement; its mean counts. `before`: what is done
+    before each measurement of ours and of theirs, and not measured.
     """
-    ours()
-    theirs()
-    return statistics.median(seconds(ours, repeat[0]) / seconds(theirs, repeat[1]) for _ in range(pairs))
+    found = []
+    for _ in range(pairs + 1):
+        before[0]()
+        mine = seconds(ours, repeat[0])
+        before[1]()
+        found.append(mine / seconds(theirs, repeat[1]))
+    return statistics.median(found[1:])
 
 
 def judge(name: str, measured: float) -> None:

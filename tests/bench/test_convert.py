@@ -1,6 +1,7 @@
 """The promised figures of conversion: `pytest -m bench -s tests/bench/test_convert.py`. Needs 8 GiB of /dev/shm.
 
-Both programs run as whole commands and write to memory. The peer neither compares nor flushes, so ours runs with
+Both programs run as whole commands and write a new file in memory: an older one is removed before each run, as one
+of them would write into its memory and the other beside it. The peer neither compares nor flushes, so ours runs with
 `--verify none` for the floors; what proving costs is printed beside it.
 """
 
@@ -11,6 +12,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,13 @@ def _sample(source: Path, folder: Path) -> None:
 
 def ours(source: Path, target: Path, *options: str) -> Callable[[], object]:
     """Our command, doing what the peer does."""
-    return process(IMGTOOL, "convert", str(source), "-o", str(target), "--force", "--progress", "none", *options)
+    return process(IMGTOOL, "convert", str(source), "-o", str(target), "--progress", "none", *options)
+
+
+def _gone(*targets: Path) -> None:
+    """Remove what an earlier run left."""
+    for target in targets:
+        target.unlink(missing_ok=True)
 
 
 def theirs(source: Path, source_format: str, target: Path, *options: str) -> Callable[[], object]:
@@ -86,12 +94,12 @@ def measure(
     path, form = source
     mine, other = path.with_name("ours.out"), path.with_name("theirs.out")
     them = theirs(path, form, other, *peer)
-    proved = ratio(ours(path, mine, *options), them, pairs=1)
+    before = partial(_gone, mine), partial(_gone, other)
+    proved = ratio(ours(path, mine, *options), them, pairs=1, before=before)
     print(f"{name}: {proved:.4f} with the content compared")
-    judge(name, ratio(ours(path, mine, *options, "--verify", "none"), them, pairs=pairs))
+    judge(name, ratio(ours(path, mine, *options, "--verify", "none"), them, pairs=pairs, before=before))
     sizes = mine.stat().st_size, other.stat().st_size
-    mine.unlink()
-    other.unlink()
+    _gone(mine, other)
     return sizes
 
 
@@ -136,18 +144,23 @@ def test_plain_both_ways(system: Path) -> None:
         mine, other = system.with_name("ours.out"), system.with_name("theirs.out")
         nothing = system.with_name("nothing.raw")
         nothing.write_bytes(bytes(1 << 20))
-        start = min(seconds(ours(nothing, mine, "--to", to, "--verify", "none")) for _ in range(7))
+        starts = []
+        for _ in range(7):
+            _gone(mine)
+            starts.append(seconds(ours(nothing, mine, "--to", to, "--verify", "none")))
+        start = min(starts)
         assert start < 0.5
         pairs = []
         for verify in ("content", *("none",) * 7):
+            _gone(mine)
             spent = seconds(ours(source, mine, "--to", to, "--verify", verify))
+            _gone(other)
             theirs_spent = seconds(theirs(source, form, other, *TUNED, "-O", to))
             pairs.append(((spent - start) / theirs_spent, spent / theirs_spent))
         print(f"{name}: {pairs[0][1]:.4f} with the content compared, start-up {start:.2f} s included")
         print(f"{name}: {statistics.median(whole for _, whole in pairs[1:]):.4f} with the start-up")
         judge(name, statistics.median(aside for aside, _ in pairs[1:]))
-        mine.unlink()
-        other.unlink()
+        _gone(mine, other)
     plain.unlink()
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.oracle
 SIZES = (1, 512, 65_537, MIB, MIB + 512, 7 * MIB + 1000, 33 * MIB)
 GRAINS = {"8K": 8 * KIB, "64K": 64 * KIB, "1M": MIB}
 SPARSE, STREAM = "monolithicSparse", "streamOptimized"
-KINDS = ((SPARSE, "5"), (STREAM, "1"), (STREAM, "5"), (STREAM, "12"))
+KINDS = ((SPARSE, "6"), (STREAM, "1"), (STREAM, "6"), (STREAM, "12"))
 MATRIX = tuple(itertools.product(CONTENTS, SIZES, KINDS, GRAINS))
 
 Case = tuple[str, int, tuple[str, str], str]

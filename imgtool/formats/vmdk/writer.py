@@ -23,7 +23,7 @@ from imgtool.targets.options import Option, Value
 from imgtool.targets.output import Output
 from imgtool.units import KIB, MIB, SECTOR, ceil_div
 
-_LEVEL = 5  #: the lowest at which a system disk gets smaller than by zlib at its own default
+_LEVEL = 6  #: the lowest at which a system disk gets smaller than by zlib at its own default
 
 OPTIONS = (
     Option(

@@ -27,7 +27,8 @@ _NAMED_FROM = 8192
 
 
 class Layout(NamedTuple):
-    """What a file's header says. `size` and offsets in bytes; `compression_type` as its byte has it."""
+    """What a file's header says. `size` and offsets in bytes; `compression_type` as its byte has it. `backing`: the
+    name of the file below it and its format, as QEMU calls that; both empty for none."""
 
     cluster_bits: int
     size: int
@@ -38,16 +39,19 @@ class Layout(NamedTuple):
     refcount_bits: int
     lazy_refcounts: bool
     compression_type: int
+    backing: tuple[bytes, bytes] = (b"", b"")
 
 
 def header(of: Layout) -> bytes:
-    """The header with its extensions."""
+    """The header with its extensions, and behind them the name of the backing file."""
+    name, form = of.backing
+    extensions = _extensions(of, form)
     first = lay.HEADER_V2.build(
         lay.HeaderV2(
             magic=lay.MAGIC,
             version=3,
-            backing_file_offset=0,
-            backing_file_size=0,
+            backing_file_offset=HEADER_LENGTH + len(extensions) if name else 0,
+            backing_file_size=len(name),
             cluster_bits=of.cluster_bits,
             size=of.size,
             crypt_method=0,
@@ -69,8 +73,13 @@ def header(of: Layout) -> bytes:
         )
     )
     compression = lay.COMPRESSION_FIELD.build(lay.CompressionField(of.compression_type, bytes(7)))
+    return first + more + compression + extensions + name
+
+
+def _extensions(of: Layout, form: bytes) -> bytes:
+    backing = _extension(lay.EXT_BACKING_FORMAT, form) if form else b""
     names = b"" if 1 << of.cluster_bits < _NAMED_FROM else _extension(lay.EXT_FEATURE_NAMES, _feature_names())
-    return first + more + compression + names + _extension(lay.EXT_END, b"")
+    return backing + names + _extension(lay.EXT_END, b"")
 
 
 def _feature_names() -> bytes:
