@@ -8,17 +8,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from imgtool.catalog import images, moves
-from imgtool.catalog.images import Kept
+from imgtool.catalog.images import Kept, New
 from imgtool.catalog.intake import Asked, take_in
 from imgtool.catalog.moves import Stored
 from imgtool.catalog.store import Import, Upload, blob_key
 from imgtool.errors import ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
 from imgtool.ingest.digests import algorithm, parse_expected
-from imgtool.inspection.api import Input
+from imgtool.inspection.api import Input, open_input
 from imgtool.inspection.validate import policy_named
 from imgtool.model.image import ImageRecord
 from imgtool.model.verdict import Claims, Verdict
 from imgtool.policy.policy import Policy
+from imgtool.render.escape import terminal
 
 if TYPE_CHECKING:
     from imgtool.catalog.access import Action
@@ -28,6 +29,21 @@ if TYPE_CHECKING:
 
 MD5, SHA512 = "md5", "sha512"
 _GIB, _MIB = 1 << 30, 1 << 20
+
+
+def create(
+    catalog: Catalog,
+    new: New,
+    given: Input,
+    how: str,
+    policy: str | os.PathLike[str] | Policy | None,
+    expect: Iterable[str],
+    checksums: Iterable[str],
+    progress: Progress | None,
+) -> ImageRecord:
+    """See `Catalog.create`."""
+    asked = _asked(catalog, given, how, policy, expect, checksums)
+    return _upload(catalog, catalog.reserve(new).id, given, asked, progress)
 
 
 def upload(
@@ -41,28 +57,49 @@ def upload(
     progress: Progress | None,
 ) -> ImageRecord:
     """See `Catalog.upload`."""
+    asked = _asked(catalog, given, how, policy, expect, checksums)
+    return _upload(catalog, called, given, asked, progress)
+
+
+def _asked(
+    catalog: Catalog,
+    given: Input,
+    how: str,
+    policy: str | os.PathLike[str] | Policy | None,
+    expect: Iterable[str],
+    checksums: Iterable[str],
+) -> Asked:
+    """How bytes are to be taken in; what is wrong with that is told before anything is begun.
+
+    Raises UsageError, InputError for a file that cannot be read.
+    """
     if how not in ("copy", "move", "link"):
         raise UsageError(f"an image is imported by copy, move or link, not by {how!r}")
-    path = os.fsdecode(given) if isinstance(given, (str, os.PathLike)) else None
-    if path is None and how != "copy":
+    if isinstance(given, (str, os.PathLike)):
+        open_input(given).close()
+    elif how != "copy":
         raise UsageError(f"a stream cannot be imported by {how}: a path is needed")
     expected = tuple(parse_expected(text) for text in expect)
     names = (MD5, SHA512, *(name for name, _ in expected), *(algorithm(name) for name in checksums))
-    chosen = site_policy(catalog, policy)
+    claims = Claims(expect=tuple(f"{name}:{digits}" for name, digits in expected))
+    unique = tuple(dict.fromkeys(names))
+    return Asked(site_policy(catalog, policy), claims, unique, cast("Import", how), catalog.config.image_size)
+
+
+def _upload(catalog: Catalog, called: str, given: Input, asked: Asked, progress: Progress | None) -> ImageRecord:
     with catalog.database.read() as connection:
         kept = catalog.named(connection, called, "upload_image")
     key = blob_key(kept.record.id, kept.attempt + 1)
     with catalog.store.begin(key) as claim:
         begun = _begin(catalog, kept)
-        claims = _claims(begun.record, tuple(f"{name}:{digits}" for name, digits in expected))
-        asked = Asked(chosen, claims, tuple(dict.fromkeys(names)), cast("Import", how), catalog.config.image_size)
+        asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))
         try:
             record = _bring(catalog, begun, claim, given, asked, progress)
         except BaseException as error:
             _failed(catalog, begun, key, error)
             raise
-    if how == "move" and path is not None:
-        _moved(path)
+    if asked.how == "move" and isinstance(given, (str, os.PathLike)):
+        _moved(os.fsdecode(given))
     return record
 
 
@@ -96,7 +133,7 @@ def _bring(
 
 def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> None:
     """saving → killed, and what was committed goes. What fails here as well is left to the repair."""
-    told = str(error) if isinstance(error, ImgtoolError) else type(error).__name__
+    told = terminal(str(error)) if isinstance(error, ImgtoolError) else f"broken off ({type(error).__name__})"
     with suppress(ImgtoolError), catalog.database.write() as connection:
         moves.fail_upload(connection, begun.record.id, begun.attempt, str(catalog.who), told)
     with suppress(ImgtoolError), catalog.database.read() as connection:

@@ -2,6 +2,10 @@
 
 A transaction is `read()` or `write()`; SQLite's writers wait for each other when they begin, so that none fails in
 the middle. Whatever the library raises leaves as one of ours, without the password of a URL.
+
+A file that cannot be written (a read-only mount, another user's) is read without its journal, for which SQLite would
+have to write beside it; that nobody wrote to it meanwhile is looked at behind each transaction.
+Reference: SQLite, "Write-Ahead Logging", "Read-Only Databases".
 """
 
 from __future__ import annotations
@@ -10,11 +14,22 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgtool.errors import ImgtoolError, InputError, NotFoundError, OutputError, ToolMissingError, UsageError
+from imgtool.errors import (
+    ImgtoolError,
+    InputError,
+    NotFoundError,
+    OutputError,
+    RefusedError,
+    ToolMissingError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
@@ -35,13 +50,25 @@ _SQLITE: tuple[tuple[str, type[ImgtoolError], str], ...] = (
 )
 
 
-class Database:
-    """An open catalog. `place`: as it is shown; `folder`: where the file lies, None on a server."""
+#: The same of a server, by the SQLSTATE.
+_SERVER: dict[str, tuple[type[ImgtoolError], str]] = {
+    "25006": (OutputError, "it cannot be written"),
+    "42501": (RefusedError, "its user has no right to that"),
+    "53100": (OutputError, "no space is left"),
+}
 
-    def __init__(self, engine: Engine, place: str, folder: str | None) -> None:
+_UNDEFINED_TABLE = "42P01"
+
+
+class Database:
+    """An open catalog. `place`: as it is shown; `folder`: where the file lies, None on a server. `writable`: False
+    for a file that can only be read."""
+
+    def __init__(self, engine: Engine, place: str, folder: str | None, writable: bool = True) -> None:
         self._engine = engine
         self.place = place
         self.folder = folder
+        self.writable = writable
 
     @property
     def sqlite(self) -> bool:
@@ -62,17 +89,26 @@ class Database:
 
     @contextmanager
     def _transaction(self, writing: bool) -> Iterator[Connection]:
-        from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+        from sqlalchemy.exc import DBAPIError, IntegrityError
 
+        if writing and not self.writable:
+            raise OutputError(
+                f"{self.place}: it can only be read here: the file, its folder or the disk is read-only"
+            )
+        before = None if self.writable else _unwritten(self.place)
         try:
             with self._engine.connect() as connection:
                 chosen = connection.execution_options(imgtool_writing=writing)
                 with chosen.begin():
                     yield chosen
-        except (IntegrityError, ProgrammingError):
+        except IntegrityError:
             raise
-        except DatabaseError as error:
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+                raise
             raise failure(error, self.place) from error
+        if before is not None and _unwritten(self.place) != before:
+            raise InputError(f"{self.place}: others wrote to it while it was read; try again")
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -124,7 +160,12 @@ def failure(error: DBAPIError, place: str) -> ImgtoolError:
     name = getattr(error.orig, "sqlite_errorname", None)
     if name is None:
         lines = str(error.orig or error).strip().splitlines() or ["no answer"]
-        return InputError(f"{place}: the database says: {lines[0]}")
+        known = _SERVER.get(getattr(error.orig, "sqlstate", None) or "")
+        return (
+            InputError(f"{place}: the database says: {lines[0]}")
+            if known is None
+            else known[0](f"{place}: {known[1]} ({lines[0]})")
+        )
     for begin, kind, said in _SQLITE:
         if name.startswith(begin):
             return kind(f"{place}: {said} ({error.orig})")
@@ -136,16 +177,50 @@ def _file(folder: str, create: bool) -> Database:
     if not os.path.exists(path):
         if not create:
             raise NotFoundError(f"{folder}: no catalog is there; `imgtool catalog init` makes one")
+        if _has_data(folder):
+            raise RefusedError(f"{folder}: has data of images and no {FILE}: bring that back from a backup")
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: {error.strerror}") from error
-    from sqlalchemy import URL, create_engine, event
+    from sqlalchemy import URL, NullPool, create_engine, event
 
-    engine = create_engine(URL.create("sqlite", database=path), connect_args={"timeout": BUSY})
+    writable = all(os.access(one, os.W_OK, effective_ids=True) for one in (path, folder)) or not os.path.exists(path)
+    if writable:
+        engine = create_engine(URL.create("sqlite", database=path), connect_args={"timeout": BUSY})
+    else:
+        engine = create_engine("sqlite://", creator=lambda: _reader(path), poolclass=NullPool)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
-    return Database(engine, path, folder)
+    return Database(engine, path, folder, writable)
+
+
+def _has_data(folder: str) -> bool:
+    """True where a store has blobs. (The repair of an empty catalog would remove them.)"""
+    try:
+        with os.scandir(os.path.join(folder, "blobs")) as found:
+            return any(True for _ in found)
+    except OSError:
+        return False
+
+
+def _reader(path: str) -> sqlite3.Connection:
+    """A connection to a file that cannot be written. Raises sqlite3.Error."""
+    import sqlite3
+
+    how = "immutable=1" if _unwritten(path) else "mode=ro"
+    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?{how}", uri=True, timeout=BUSY)
+
+
+def _unwritten(path: str) -> tuple[int, int, int] | None:
+    """What tells a file's content from another; None while there is a journal that belongs to it."""
+    try:
+        found = os.stat(path)
+        if os.path.exists(f"{path}-wal") and os.stat(f"{path}-wal").st_size:
+            return None
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _prepare(connection: Any, record: object) -> None:

@@ -63,9 +63,14 @@ QUOTAS = Quotas()
 
 def image_id(text: str) -> str:
     """A UUID, in small letters. Raises UsageError."""
+    return uuid("an image's id", text)
+
+
+def uuid(what: str, text: str) -> str:
+    """The same for the id of anything; `what`: "an image's id". Raises UsageError."""
     low = text.lower()
     if not _ID.fullmatch(low):
-        raise UsageError(f"an image's id is a UUID, not {text!r}")
+        raise UsageError(f"{what} is a UUID, not {text!r}")
     return low
 
 
@@ -163,6 +168,11 @@ def property_value(key: str, text: str) -> str:
     if "\0" in text:
         raise UsageError(f"property {key}: has a NUL character")
     return text
+
+
+def reason(text: str) -> str:
+    """Why a status is changed, as a history tells it: one line, as long as a name. Raises UsageError."""
+    return _short("the reason", text)
 
 
 def _short(what: str, text: str) -> str:

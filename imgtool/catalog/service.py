@@ -7,7 +7,7 @@ not see is not there for him (NotFoundError); what he sees and may not do is ref
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from imgtool.catalog import images, listing, members, moves, records
@@ -24,8 +24,10 @@ from imgtool.errors import UsageError
 from imgtool.model.image import Change, ImageRecord, Member, MemberStatus
 
 if TYPE_CHECKING:
+    from threading import Event
     from typing import IO
 
+    from imgtool.catalog.cleaning import Round
     from imgtool.catalog.saving import Watch
     from imgtool.catalog.store import Import
     from imgtool.catalog.upkeep import Repaired, Scrubbed
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from imgtool.ingest.pump import Progress
     from imgtool.inspection.api import Input
     from imgtool.model.conversion import Conversion
-    from imgtool.model.upkeep import Verification
+    from imgtool.model.upkeep import CatalogInfo, Verification
     from imgtool.policy.policy import Policy
 
 
@@ -142,13 +144,15 @@ class Catalog(Ground):
         checksums: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> ImageRecord:
-        """Register an image: `reserve`, and `upload` where there is something `given`. Raises as both."""
-        record = self.reserve(new)
+        """Register an image: `reserve`, and `upload` where there is something `given`. Raises as both.
+
+        What is wrong with the call, and a file that cannot be read, is told before anything is reserved.
+        """
         if given is None:
-            return record
-        return self.upload(
-            record.id, given, how=how, policy=policy, expect=expect, checksums=checksums, progress=progress
-        )
+            return self.reserve(new)
+        from imgtool.catalog.data import create
+
+        return create(self, new, given, how or self.config.importing, policy, expect, checksums, progress)
 
     def upload(
         self,
@@ -269,6 +273,31 @@ class Catalog(Ground):
 
         return scrub(self, self.config.delay if delay is None else delay)
 
+    def keep_scrubbing(
+        self,
+        stop: Event,
+        tell: Callable[[Round], None],
+        *,
+        delay: int | None = None,
+        wakeup: int | None = None,
+    ) -> None:
+        """Scrub every `wakeup` seconds (else the configuration's) until `stop` is set; one process does so at a time,
+        others wait for their turn. `tell` is told each cleaning and each failure, which end nothing.
+
+        Raises RefusedError for access.
+        """
+        from imgtool.catalog.cleaning import keep_scrubbing
+
+        config = self.config
+        pause = config.wakeup if wakeup is None else wakeup
+        keep_scrubbing(self, config.delay if delay is None else delay, pause, stop, tell)
+
+    def info(self) -> CatalogInfo:
+        """The catalog in numbers: what it has, whose, and what waits to be done. Raises RefusedError, InputError."""
+        from imgtool.catalog.info import info
+
+        return info(self)
+
     def repair(self, *, dry_run: bool = False) -> Repaired:
         """Put right what killed processes left: their uploads, data that nobody owns. `dry_run`: only tell what would
         be done. Raises as `scrub`."""
@@ -293,7 +322,9 @@ class Catalog(Ground):
         """
         with self.database.write() as connection:
             identifier = self.named(connection, called, "delete_image").record.id
-            kept = moves.delete(connection, identifier, str(self.who), why, delay=self.config.delay > 0)
+            kept = moves.delete(
+                connection, identifier, str(self.who), records.reason(why), delay=self.config.delay > 0
+            )
         if kept.record.status == "deleted" and kept.blob is not None:
             self.remove_data(identifier, kept.blob)
         return kept.record
@@ -302,19 +333,19 @@ class Catalog(Ground):
         """Take a deletion back while its grace period lasts. Raises as `show`, RefusedError."""
         with self.database.write() as connection:
             kept = self.named(connection, called, "restore_image", ("pending_delete",), every=True)
-            return moves.restore(connection, kept.record.id, str(self.who), why).record
+            return moves.restore(connection, kept.record.id, str(self.who), records.reason(why)).record
 
     def deactivate(self, called: str, why: str = "deactivated") -> ImageRecord:
         """Keep an image's data from all but administrators. Raises as `show`, RefusedError."""
         with self.database.write() as connection:
             kept = self.named(connection, called, "deactivate")
-            return moves.deactivate(connection, kept.record.id, str(self.who), why).record
+            return moves.deactivate(connection, kept.record.id, str(self.who), records.reason(why)).record
 
     def reactivate(self, called: str, why: str = "reactivated") -> ImageRecord:
         """Take a deactivation back. Raises as `show`, RefusedError."""
         with self.database.write() as connection:
             kept = self.named(connection, called, "reactivate")
-            return moves.reactivate(connection, kept.record.id, str(self.who), why).record
+            return moves.reactivate(connection, kept.record.id, str(self.who), records.reason(why)).record
 
     # members
 

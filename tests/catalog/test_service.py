@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +29,9 @@ from imgtool.errors import (
 from imgtool.model.image import ImageRecord
 from tests.catalog.made import ID
 from tests.kit import fixture
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 As = Callable[..., Catalog]
 GOOD = fixture("qcow2/plain.qcow2")
@@ -154,14 +159,60 @@ def test_claims_must_hold(as_: As, tmp_path: Path) -> None:
     assert store_of(tmp_path) == [f"{record.id}.1"]
 
 
+class Failing(io.RawIOBase):
+    """A stream that gives a little, and then fails."""
+
+    def __init__(self) -> None:
+        self.given = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        if self.given:
+            raise OSError(errno.EIO, "Input/output error")
+        self.given = True
+        memoryview(buffer)[:4] = b"QFI\xfb"
+        return 4
+
+
 def test_an_input_that_cannot_be_read(as_: As, tmp_path: Path) -> None:
-    """Killed, with the reason."""
+    """One that cannot be opened is told before anything is reserved; one that breaks kills, with the reason."""
     with pytest.raises(InputError):
         as_().create(New("web", "ops"), tmp_path / "nothing")
+    with pytest.raises(UsageError, match="no such policy"):
+        as_().create(New("web", "ops"), image(tmp_path), policy="nobody")
+    assert as_().list() == ()
+    with pytest.raises(InputError):
+        as_().create(New("web", "ops"), Failing())
     record = as_().show("web")
     assert record.status == "killed"
-    assert "No such file" in (record.reason or "")
+    assert "Input/output error" in (record.reason or "")
     assert store_of(tmp_path) == []
+
+
+def test_text_that_is_not_unicode(as_: As, tmp_path: Path) -> None:
+    """A name, a tag, a member, a reason that is not UTF-8 is told as that; a path may be anything."""
+    path = tmp_path / os.fsdecode(b"disk-\xff\x1b.img")
+    path.write_bytes(GOOD)
+    record = as_().create(New("web", "ops"), path)
+    odd = "\udcff"
+    for ask in (
+        lambda: as_().show(odd),
+        lambda: as_().list(Filters(name=odd)),
+        lambda: as_().list(Filters(tags=(odd,))),
+        lambda: as_().remove_member(record.id, odd),
+        lambda: as_().set_member(record.id, odd, "accepted"),
+        lambda: as_().delete(record.id, odd),
+    ):
+        with pytest.raises(UsageError, match="not UTF-8"):
+            ask()
+    with pytest.raises(RejectedError):
+        as_().create(New("other", "ops", disk_format="raw"), path)
+    with pytest.raises(RefusedError):
+        as_(image_size=100).create(New("large", "ops"), path)
+    assert "disk-\\xff\\x1b.img: " in (as_().show("large").reason or "")
+    assert as_().show(record.id).status == "active"
 
 
 def test_quotas_and_ceilings(as_: As, tmp_path: Path) -> None:
