@@ -35,6 +35,10 @@ def bring_up(database: Database, *, create: bool) -> None:
         return
     if found is None and not create:
         raise NotFoundError(f"{database.place}: no catalog is there; `imgtool catalog init` makes one")
+    if not database.writable:
+        raise OutputError(
+            f"{database.place}: its schema is {found or 'none'}, and it cannot be written to migrate it"
+        )
     if database.folder is not None:
         _write_ahead(database)
     with database.write() as connection:

@@ -23,6 +23,8 @@ from imgtool.limits import DEFAULT
 from imgtool.model.upkeep import Verification
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from imgtool.catalog.service import Catalog
 
 LEASE = "scrub"
@@ -59,14 +61,16 @@ class Left(NamedTuple):
     orphans: tuple[Blob, ...]
 
 
-def scrub(catalog: Catalog, delay: int) -> Scrubbed:
-    """See `Catalog.scrub`."""
+def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
+    """See `Catalog.scrub`. `stop`: ends it between two images."""
     catalog.access.require("scrub_catalog", catalog.who)
     with acquire(catalog.database, LEASE) as lease:
         with catalog.database.read() as connection:
             due = moves.due(connection, delay)
         count = 0
         for identifier in due:
+            if stop is not None and stop.is_set():
+                break
             lease.renew()
             with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
                 moves.scrub(connection, identifier, str(catalog.who))

@@ -1,0 +1,87 @@
+"""A catalog in numbers: what it has, where, whose, and what waits to be done. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgtool.catalog.database import now, stamp
+from imgtool.catalog.migrate import revision_of
+from imgtool.catalog.tables import tables
+from imgtool.catalog.upkeep import strays
+from imgtool.model.upkeep import Amount, CatalogInfo, Holder, Pending
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
+
+    from imgtool.catalog.service import Catalog
+
+
+def info(catalog: Catalog) -> CatalogInfo:
+    """See `Catalog.info`."""
+    catalog.access.require("get_catalog", catalog.who)
+    database, store = catalog.database, catalog.store
+    images = tables().images
+    with database.read() as connection:
+        by_status = _amounts(connection, images.c.status)
+        mine = () if catalog.is_admin else (images.c.owner == catalog.who.project,)
+        owners = _amounts(connection, images.c.owner, images.c.status != "deleted", *mine)
+        pending = _pending(connection, catalog.config.delay)
+        leases = _leases(connection)
+        writable = database.writable and _takes_writes(connection)
+    return CatalogInfo(
+        place=database.folder or database.place,
+        database="sqlite" if database.sqlite else "postgresql",
+        revision=revision_of(database) or "",
+        writable=writable,
+        store=store.place,
+        images={status: amount.images for status, amount in by_status.items()},
+        bytes={status: amount.size for status, amount in by_status.items() if amount.size},
+        on_disk=store.taken(),
+        owners=owners,
+        pending=pending,
+        leases=leases,
+        waiting=strays(catalog),
+    )
+
+
+def _amounts(
+    connection: Connection, column: ColumnElement[str], *conditions: ColumnElement[bool]
+) -> dict[str, Amount]:
+    """Images and the bytes of the data that they have, by the values of a column."""
+    from sqlalchemy import case, func, select
+
+    images = tables().images
+    size = func.coalesce(func.sum(case((images.c.blob.is_not(None), images.c.size), else_=0)), 0)
+    statement = select(column, func.count(), size).where(*conditions).group_by(column).order_by(column)
+    return {value: Amount(int(count), int(total)) for value, count, total in connection.execute(statement)}
+
+
+def _pending(connection: Connection, delay: int) -> Pending | None:
+    """The deletion whose grace period is over first."""
+    from sqlalchemy import select
+
+    images = tables().images
+    wanted = select(images.c.id, images.c.name, images.c.deleted_at).where(images.c.status == "pending_delete")
+    row = connection.execute(wanted.order_by(images.c.deleted_at, images.c.id).limit(1)).one_or_none()
+    if row is None:
+        return None
+    return Pending(row.id, row.name, stamp(row.deleted_at), stamp(row.deleted_at + delay * 1_000_000))
+
+
+def _leases(connection: Connection) -> tuple[Holder, ...]:
+    """The leases that are held now."""
+    from sqlalchemy import select
+
+    leases = tables().leases
+    rows = connection.execute(select(leases).where(leases.c.expires_at > now(connection)).order_by(leases.c.name))
+    return tuple(Holder(row.name, row.holder, stamp(row.expires_at)) for row in rows)
+
+
+def _takes_writes(connection: Connection) -> bool:
+    """False of a server that only answers (a standby)."""
+    from sqlalchemy import text
+
+    if connection.dialect.name != "postgresql":
+        return True
+    told = connection.execute(text("SELECT current_setting('transaction_read_only')"))
+    return str(told.scalar_one()) == "off"
