@@ -103,6 +103,8 @@ class Database:
                     yield chosen
         except IntegrityError:
             raise
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{error.object!r} is not UTF-8") from None
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
                 raise
