@@ -12,7 +12,7 @@ from imgtool.catalog.images import Kept, New
 from imgtool.catalog.intake import Asked, take_in
 from imgtool.catalog.moves import Stored
 from imgtool.catalog.store import Import, Upload, blob_key
-from imgtool.errors import ImgtoolError, OutputError, RefusedError, RejectedError, UsageError
+from imgtool.errors import ImgtoolError, NotFoundError, OutputError, RefusedError, RejectedError, UsageError
 from imgtool.ingest.digests import algorithm, parse_expected
 from imgtool.inspection.api import Input, open_input
 from imgtool.inspection.validate import policy_named
@@ -239,4 +239,8 @@ def opened(catalog: Catalog, called: str, action: Action = "download_image") -> 
     kept = readable(catalog, called, action)
     if kept.blob is None:
         raise RefusedError(f"image {called}: there is no data to read")
-    return kept, catalog.store.open(kept.blob)
+    try:
+        return kept, catalog.store.open(kept.blob)
+    except NotFoundError:
+        readable(catalog, called, action)  # it may have been deleted since, and that is what is told then
+        raise

@@ -17,8 +17,8 @@ from imgtool.ingest.pump import copy_source, digest_source
 from imgtool.model.image import ImageRecord
 from imgtool.sources.file import FileSource
 from imgtool.targets.hidden import sweep_named
-from imgtool.targets.kept import KeptOutput
-from imgtool.targets.output import free_target, open_output
+from imgtool.targets.kept import KeptOutput, open_kept
+from imgtool.targets.output import open_output
 
 if TYPE_CHECKING:
     from imgtool.catalog.images import Kept
@@ -64,11 +64,9 @@ def save(
 
 def _go_on(kept: Kept, source: Source, target: str, force: bool, progress: Progress | None) -> None:
     """Write what an earlier run did not, and compare what it did."""
-    if free_target(target, force=force):
-        raise OutputError(f"{target}: is a block device; what is resumed is a file")
     record, name = kept.record, f"{_LEFT}{kept.blob}"
     ours = re.compile(rf"(?!{re.escape(name)}$){re.escape(_LEFT + record.id)}[.][0-9]+")
-    with KeptOutput(target, name, force=force) as output:
+    with open_kept(target, name, force=force) as output:
         sweep_named(os.path.dirname(target) or ".", ours)  # of data that the image had before
         sink = _Over(output)
         sums = copy_source(source, sink, _names(record), progress)

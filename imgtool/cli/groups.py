@@ -36,6 +36,7 @@ GROUPS: dict[str, Group] = {
             "deactivate",
             "reactivate",
             "member",
+            "save",
             "history",
         ),
         (

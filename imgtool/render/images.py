@@ -8,6 +8,7 @@ from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
 from imgtool.model.jsonable import value_object
 from imgtool.render.escape import terminal
 from imgtool.render.tables import table
+from imgtool.units import human_size
 
 #: What stands for a value that is not there.
 NONE = "-"
@@ -92,3 +93,9 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(terminal(str(one)) for one in value)}]"
     return terminal(str(value))
+
+
+def saved_line(record: ImageRecord, target: str) -> str:
+    """One line: what was written of an image, and that it is what was registered."""
+    size = human_size(record.size or 0)
+    return f"{terminal(target)}: {size} of image {record.id}, {record.os_hash_algo} as recorded\n"

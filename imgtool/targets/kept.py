@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from imgtool.errors import OutputError
 from imgtool.targets.hidden import lock
-from imgtool.targets.output import FileOutput, umask
+from imgtool.targets.output import FileOutput, free_target, umask
 
 #: Bits of a mode with which others may write.
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -22,14 +22,11 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 class KeptOutput(FileOutput):
     """A new file at `path`, until its commit under the name `hidden` in the same folder.
 
-    `found`: bytes that an earlier run left. Raises OutputError, also where another run writes it.
+    `found`: bytes that an earlier run left. `open_kept` opens it.
     """
 
     def __init__(self, path: str, hidden: str, *, force: bool = False) -> None:
         self._called = os.path.join(os.path.dirname(path) or ".", hidden)
-        with suppress(OSError):  # a run that ended between two names: it was whole
-            if os.path.samestat(os.lstat(path), os.lstat(self._called)):
-                os.unlink(self._called)
         self.found = 0
         super().__init__(path, force=force)
         self._hidden = self._called
@@ -91,3 +88,15 @@ class KeptOutput(FileOutput):
     def close(self) -> None:
         self._hidden = None
         super().close()
+
+
+def open_kept(path: str, hidden: str, *, force: bool = False) -> KeptOutput:
+    """The output that goes on with what lies under a hidden name. Raises OutputError, also where another run writes
+    it, ExistsError."""
+    with suppress(OSError):  # a run may have ended between two names: then it was whole
+        left = os.path.join(os.path.dirname(path) or ".", hidden)
+        if os.path.samestat(os.lstat(path), os.lstat(left)):
+            os.unlink(left)
+    if free_target(path, force=force):
+        raise OutputError(f"{path}: is a block device; only a file can be gone on with")
+    return KeptOutput(path, hidden, force=force)

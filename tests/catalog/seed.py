@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from imgtool.catalog.images import New
@@ -15,7 +16,8 @@ ADMIN = "root:ops:admin"
 
 def seeded(folder: Path) -> None:
     """Make it: files disk.img (qcow2), other.img (raw), imgtool.toml, access.yaml; images web, public,
-    shared (with lab), quarantined (deactivated), retired (pending_delete), reserved (queued)."""
+    shared (with lab), quarantined (deactivated), retired (pending_delete), reserved (queued),
+    appliance (an OVA)."""
     (folder / "disk.img").write_bytes(fixture("qcow2/plain.qcow2"))
     (folder / "other.img").write_bytes(bytes(1 << 20))
     (folder / "hostile.img").write_bytes(fixture("qcow2/backing.qcow2"))
@@ -35,3 +37,4 @@ def seeded(folder: Path) -> None:
         catalog.create(New("retired", "ops"), disk)
         catalog.delete("retired")
         catalog.reserve(New("reserved", "ops"))
+        catalog.create(New("appliance", "ops"), BytesIO(fixture("ova/small.ova.gz")))
