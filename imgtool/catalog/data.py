@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from imgtool.ingest.pump import Progress
     from imgtool.sources.base import Source
 
+#: Is told the record of an upload when that was reserved, and when its bytes begin to come.
+Begun = Callable[[ImageRecord], None]
+
 MD5, SHA512 = "md5", "sha512"
 _GIB, _MIB = 1 << 30, 1 << 20
 
@@ -40,10 +43,14 @@ def create(
     expect: Iterable[str],
     checksums: Iterable[str],
     progress: Progress | None,
+    begun: Begun | None,
 ) -> ImageRecord:
     """See `Catalog.create`."""
     asked = _asked(catalog, given, how, policy, expect, checksums)
-    return _upload(catalog, catalog.reserve(new).id, given, asked, progress)
+    record = catalog.reserve(new)
+    if begun is not None:
+        begun(record)
+    return _upload(catalog, record.id, given, asked, progress, begun)
 
 
 def upload(
@@ -55,10 +62,11 @@ def upload(
     expect: Iterable[str],
     checksums: Iterable[str],
     progress: Progress | None,
+    begun: Begun | None,
 ) -> ImageRecord:
     """See `Catalog.upload`."""
     asked = _asked(catalog, given, how, policy, expect, checksums)
-    return _upload(catalog, called, given, asked, progress)
+    return _upload(catalog, called, given, asked, progress, begun)
 
 
 def _asked(
@@ -86,7 +94,14 @@ def _asked(
     return Asked(site_policy(catalog, policy), claims, unique, cast("Import", how), catalog.config.image_size)
 
 
-def _upload(catalog: Catalog, called: str, given: Input, asked: Asked, progress: Progress | None) -> ImageRecord:
+def _upload(
+    catalog: Catalog,
+    called: str,
+    given: Input,
+    asked: Asked,
+    progress: Progress | None,
+    tell: Begun | None,
+) -> ImageRecord:
     with catalog.database.read() as connection:
         kept = catalog.named(connection, called, "upload_image")
     key = blob_key(kept.record.id, kept.attempt + 1)
@@ -94,6 +109,8 @@ def _upload(catalog: Catalog, called: str, given: Input, asked: Asked, progress:
         begun = _begin(catalog, kept)
         asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))
         try:
+            if tell is not None:
+                tell(begun.record)
             record = _bring(catalog, begun, claim, given, asked, progress)
         except BaseException as error:
             _failed(catalog, begun, key, error)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from imgtool.catalog.cleaning import Round
+    from imgtool.catalog.data import Begun
     from imgtool.catalog.saving import Watch
     from imgtool.catalog.store import Import
     from imgtool.catalog.upkeep import Repaired, Scrubbed
@@ -143,6 +144,7 @@ class Catalog(Ground):
         expect: Iterable[str] = (),
         checksums: Iterable[str] = (),
         progress: Progress | None = None,
+        begun: Begun | None = None,
     ) -> ImageRecord:
         """Register an image: `reserve`, and `upload` where there is something `given`. Raises as both.
 
@@ -152,7 +154,7 @@ class Catalog(Ground):
             return self.reserve(new)
         from imgtool.catalog.data import create
 
-        return create(self, new, given, how or self.config.importing, policy, expect, checksums, progress)
+        return create(self, new, given, how or self.config.importing, policy, expect, checksums, progress, begun)
 
     def upload(
         self,
@@ -164,19 +166,20 @@ class Catalog(Ground):
         expect: Iterable[str] = (),
         checksums: Iterable[str] = (),
         progress: Progress | None = None,
+        begun: Begun | None = None,
     ) -> ImageRecord:
         """Bring data into a queued image, or into one whose upload failed, in one pass.
 
         `given`: a path, or a binary file object. `how`: copy, move (the path goes once the image is active), link.
         `policy`, `expect`, `checksums`: as for `imgtool.validate`; md5 and sha512 are always computed. `progress`
-        is told the bytes that went by.
+        is told the bytes that went by, `begun` the record as the upload begins.
 
         Raises RejectedError for data that the policy does not let through, RefusedError for access, status and
         quotas, InputError, OutputError. The image is killed then, the reason is in its record, and its data is gone.
         """
         from imgtool.catalog.data import upload
 
-        return upload(self, called, given, how or self.config.importing, policy, expect, checksums, progress)
+        return upload(self, called, given, how or self.config.importing, policy, expect, checksums, progress, begun)
 
     def save(
         self,

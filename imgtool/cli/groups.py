@@ -26,6 +26,8 @@ GROUPS: dict[str, Group] = {
     "image": Group(
         "Register images, and follow them through their life: only what passes validation becomes active.",
         (
+            "create",
+            "upload",
             "list",
             "show",
             "set",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator
+from typing import IO
 
 from imgtool.errors import InputError, UsageError
 
@@ -28,6 +29,11 @@ def inputs(
             yield from _below(path, left_out)
         else:
             yield path
+
+
+def readable(path: str) -> str | IO[bytes]:
+    """An input as the library takes it: a path as it is, for `-` standard input, unbuffered."""
+    return getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if path == "-" else path
 
 
 def listed(place: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import IO, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -37,7 +37,7 @@ from imgtool.cli.frame import (
     say_error,
     verb,
 )
-from imgtool.cli.inputs import inputs
+from imgtool.cli.inputs import inputs, readable
 from imgtool.cli.progress import Meter
 from imgtool.errors import EXIT_DONE, EXIT_NO, ImgtoolError, UsageError, worst
 from imgtool.inspection.validate import policy_named, selectors, validate
@@ -150,12 +150,9 @@ def _threshold(given: str) -> str:
 
 
 def _judged(path: str, *, ask: Callable[..., Verdict], progress: str, quiet: bool) -> Verdict | ImgtoolError:
-    source: str | IO[bytes] = path
-    if path == "-":
-        source = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
     try:
         with Meter(path, file_size(path), progress, quiet) as meter:
-            return ask(source, progress=meter)
+            return ask(readable(path), progress=meter)
     except UsageError:
         raise
     except ImgtoolError as error:
