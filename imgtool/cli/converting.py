@@ -10,12 +10,21 @@ from contextlib import ExitStack
 from imgtool.cli.frame import say_error
 from imgtool.cli.progress import Board
 from imgtool.conversion.api import Job, measured, not_itself, prepared
-from imgtool.conversion.batch import Outcome, disks_inside, one_target_each, run_all, target_name
+from imgtool.conversion.batch import (
+    Inside,
+    Outcome,
+    look_inside,
+    one_target_each,
+    parts_of_others,
+    run_all,
+    target_name,
+)
 from imgtool.conversion.journal import Journal
 from imgtool.conversion.request import Request
 from imgtool.errors import EXIT_BUG, EXIT_DONE, EXIT_NO, ImgtoolError, OutputError, UsageError, worst
 from imgtool.limits import DEFAULT
 from imgtool.render import conversions
+from imgtool.render.escape import terminal
 from imgtool.targets.output import free_target
 
 
@@ -42,6 +51,16 @@ class Converting:
         self._failed.append((path, str(error)))
         batch = self._batch and error.exit_status != EXIT_BUG
         self._statuses.add(EXIT_NO if batch else error.exit_status)
+
+    def left_out(self, path: str, whole: str) -> None:
+        """One input is an extent of another: it is no disk of its own, which is said."""
+        if self._objects:
+            import json
+
+            told = {"type": "skipped", "path": terminal(path), "extent_of": terminal(whole)}
+            print(json.dumps(told), file=sys.stderr)
+        elif not self._quiet:
+            print(f"imgtool: {terminal(path)}: skipped: an extent of {terminal(whole)}", file=sys.stderr)
 
     def tell_plans(self, requests: list[Request], journal: str | None) -> None:
         """Each plan: the engine, what would be lost, how large the target would be; or what an earlier run did that
@@ -125,14 +144,19 @@ def requests_of(
         raise UsageError("a disk must be read at any place, which standard input cannot; name a file")
     to = "ami" if common.machine else common.to.name
     made: list[Request] = []
-    for path in sources:
-        several: tuple[str | None, ...] = ()
-        if common.member is None and common.format is None:
+    looked: dict[str, Inside] = {}
+    if common.member is None and common.format is None:
+        for path in sources:
             try:
-                several = disks_inside(path, device=common.device)
+                looked[path] = look_inside(path, device=common.device)
             except ImgtoolError as error:
                 work.failed(path, error)
-                continue
+        parts = parts_of_others(looked)
+        for path, whole in parts.items():
+            work.left_out(path, whole)
+        sources = [path for path in sources if path in looked and path not in parts]
+    for path in sources:
+        several = looked[path].disks if path in looked else ()
         if output is not None:
             if several:
                 raise UsageError(_several(path, several))

@@ -91,8 +91,8 @@ def command(
 
 def _disks(path: str, member: str | None, format: str | None, device: bool) -> tuple[str | None, ...]:
     """The disks of a source that are measured: all of a container, one by one, where none is named."""
-    from imgtool.conversion.batch import disks_inside
+    from imgtool.conversion.batch import look_inside
 
     if member is not None or format is not None:
         return (member,)
-    return disks_inside(path, device=device) or (None,)
+    return look_inside(path, device=device).disks or (None,)

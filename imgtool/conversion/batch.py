@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -42,13 +42,43 @@ class Outcome(NamedTuple):
 Watch = Callable[[Request, Job], None]
 
 
-def disks_inside(path: str, limits: Limits = DEFAULT, *, device: bool = False) -> tuple[str, ...]:
-    """The names of the disks of a container with several of them; () for anything else. Raises InputError."""
+class Inside(NamedTuple):
+    """What a batch needs to know of an input. `disks`: the names of the disks of a container with several of them.
+    `format`: its name. `extents`: paths of the files that hold its bytes, as it names them."""
+
+    disks: tuple[str, ...]
+    format: str
+    extents: tuple[str, ...]
+
+
+def look_inside(path: str, limits: Limits = DEFAULT, *, device: bool = False) -> Inside:
+    """See `Inside`. Nothing that the input names is opened. Raises InputError."""
     from imgtool.disks.members import disk_names
 
     with open_file(path, device) as source:
-        names = disk_names(recognise(source, limits).primary)
-    return names if len(names) > 1 else ()
+        reading = recognise(source, limits).primary
+    names = disk_names(reading)
+    folder = os.path.dirname(path)
+    named = (one.value for one in reading.facts.references if one.kind in ("extent", "data-file") and one.value)
+    extents = tuple(os.path.join(folder, name) for name in named if "\0" not in name)
+    return Inside(names if len(names) > 1 else (), reading.entry.name, extents)
+
+
+def parts_of_others(inputs: Mapping[str, Inside]) -> dict[str, str]:
+    """Which inputs are extents of another one, by which. An input that is an image by itself, of another format, is
+    none, whatever names it."""
+    real = {os.path.realpath(path): path for path in inputs}
+    found: dict[str, str] = {}
+    for path, inside in inputs.items():
+        for extent in inside.extents:
+            part = real.get(os.path.realpath(extent))
+            if (
+                part not in (None, path)
+                and inputs[part].format in ("raw", inside.format)
+                and not inputs[part].extents
+            ):
+                found.setdefault(part, path)
+    return found
 
 
 def target_name(source: str, member: str | None, to: str, folder: str) -> str:

@@ -201,3 +201,36 @@ def states(out: Path) -> dict[str, tuple[int, int]]:
     """The targets that are there: which file, and when it was written."""
     found = {name: (out / name).stat() for name in os.listdir(out) if name != JOURNAL}
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+
+
+def test_extents_of_another_input_are_left_out(tmp_path: Path) -> None:
+    """Split and flat VMDKs and a qcow2 with its data file give one target for each disk; what was left out is said.
+    An image of its own that a descriptor names is none of its extents."""
+    raw = source(tmp_path / "raw", "patterned", 3 << 20)
+    (tmp_path / "in").mkdir()
+    for name, form, options in (
+        ("split.vmdk", "vmdk", "subformat=twoGbMaxExtentSparse"),
+        ("flat.vmdk", "vmdk", "subformat=monolithicFlat"),
+        ("data.qcow2", "qcow2", f"data_file={tmp_path}/in/data.raw,data_file_raw=on"),
+        ("alone.qcow2", "qcow2", "compat=1.1"),
+    ):
+        place = str(tmp_path / "in" / name)
+        run(need("qemu-img"), "convert", "-f", "raw", "-O", form, "-o", options, str(raw), place)
+    hostile = '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+    (tmp_path / "in" / "hostile.vmdk").write_text(f'{hostile}RW 6144 FLAT "alone.qcow2" 0\n')
+    command = [*IMGTOOL, "convert", "--recursive", "in", "--to", "raw", "--out-dir", "out", "--follow=in"]
+    allowed = ["--if-unsafe", "allow", "--progress", "json"]
+    done = subprocess.run([*command, *allowed], cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    skipped = {one["path"]: one["extent_of"] for one in told if one["type"] == "skipped"}
+    assert skipped == {"in/split-s001.vmdk": "in/split.vmdk", "in/flat-flat.vmdk": "in/flat.vmdk"} | {
+        "in/data.raw": "in/data.qcow2"
+    }
+    written = {path.name for path in (tmp_path / "out").glob("*.raw")}
+    assert {"split.raw", "flat.raw", "alone.raw"} <= written
+    for name in ("split.raw", "flat.raw", "alone.raw"):
+        assert (tmp_path / "out" / name).read_bytes() == raw.read_bytes()
+    plain = subprocess.run(
+        [*command, "--dry-run", "--if-unsafe", "allow"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "imgtool: in/flat-flat.vmdk: skipped: an extent of in/flat.vmdk\n" in plain.stderr
