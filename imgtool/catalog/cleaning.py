@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from imgtool.catalog.lease import TERM, Lease, acquire
-from imgtool.catalog.upkeep import Scrubbed, scrub
+from imgtool.catalog.upkeep import scrub
 from imgtool.errors import ImgtoolError, RefusedError
+from imgtool.model.upkeep import Scrubbed
 
 if TYPE_CHECKING:
     from threading import Event

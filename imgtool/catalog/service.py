@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
     from imgtool.catalog.cleaning import Round
     from imgtool.catalog.data import Begun
+    from imgtool.catalog.flavors import Flavors
+    from imgtool.catalog.instances import Instances
     from imgtool.catalog.saving import Watch
     from imgtool.catalog.store import Import
-    from imgtool.catalog.upkeep import Repaired, Scrubbed
     from imgtool.catalog.verifying import Meters
     from imgtool.ingest.pump import Progress
     from imgtool.inspection.api import Input
     from imgtool.model.conversion import Conversion
-    from imgtool.model.upkeep import CatalogInfo, Verification
+    from imgtool.model.upkeep import CatalogInfo, Repaired, Scrubbed, Verification
     from imgtool.policy.policy import Policy
 
 
@@ -349,6 +350,23 @@ class Catalog(Ground):
         with self.database.write() as connection:
             kept = self.named(connection, called, "reactivate")
             return moves.reactivate(connection, kept.record.id, str(self.who), records.reason(why)).record
+
+    # flavors and instances
+
+    @property
+    def flavors(self) -> Flavors:
+        """What instances can get: create, list, show, delete."""
+        from imgtool.catalog.flavors import Flavors
+
+        return Flavors(self)
+
+    @property
+    def instances(self) -> Instances:
+        """Disks over images: create, list, show, delete, snapshot, boot."""
+        from imgtool.catalog.instances import Instances
+        from imgtool.catalog.machines import LocalInstances
+
+        return Instances(self, LocalInstances(self.store.place))
 
     # members
 

@@ -20,7 +20,7 @@ from imgtool.catalog.store import Blob, blob_key
 from imgtool.errors import OutputError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
-from imgtool.model.upkeep import Verification
+from imgtool.model.upkeep import Repaired, Scrubbed
 
 if TYPE_CHECKING:
     from threading import Event
@@ -28,27 +28,6 @@ if TYPE_CHECKING:
     from imgtool.catalog.service import Catalog
 
 LEASE = "scrub"
-
-
-class Scrubbed(NamedTuple):
-    """What a scrubbing did: images whose grace period was over, blobs removed, bytes freed; and what could not be
-    removed, a message each, which the next one tries again."""
-
-    images: int
-    blobs: int
-    freed: int
-    failed: tuple[str, ...] = ()
-
-
-class Repaired(NamedTuple):
-    """What a repair did: uploads without a process that were ended, blobs that nobody owned or needed any more, bytes
-    freed. missing: images whose data is not there, which it cannot bring back; failed: what could not be removed."""
-
-    uploads: int
-    blobs: int
-    freed: int
-    missing: tuple[Verification, ...]
-    failed: tuple[str, ...] = ()
 
 
 class Left(NamedTuple):

@@ -47,6 +47,14 @@ GROUPS: dict[str, Group] = {
             "imgtool image show public --access access.yaml",
         ),
     ),
+    "catalog": Group(
+        "Make a catalog, and look after it: its numbers, its cleaning, its soundness.",
+        ("init", "info", "scrub", "verify", "repair"),
+        (
+            "imgtool catalog info --config imgtool.toml",
+            "imgtool catalog info --catalog catalog --as carol:lab:reader --access access.yaml",
+        ),
+    ),
 }
 
 

@@ -167,7 +167,7 @@ KEYS: tuple[Key, ...] = (
     Key("limits.tags", "tags", values.number, "tags of one image", form="number"),
     Key("limits.properties", "properties", values.number, "properties of one image", form="number"),
     Key("limits.members", "members", values.number, "members of one image", form="number"),
-    Key("scrubber.delay", "delay", _duration, "grace period of deleted images, 0 for none"),
+    Key("scrubber.delay", "delay", _duration, "grace period of deleted images, 0 for none", option="--delay"),
     Key("scrubber.wakeup", "wakeup", _interval, "pause between two cleanings of the daemon", option="--wakeup"),
     Key("quotas.bytes", "total_bytes", values.size_or_any, "bytes of all images together"),
     Key("quotas.images", "total_images", _count, "images of all owners", form="number"),

@@ -17,6 +17,7 @@ from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
 from imgtool.model.image import SCHEMA as IMAGE
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
+from imgtool.model.upkeep import CATALOG, REPAIR, SCRUB, VERIFICATION, CatalogInfo, Repaired, Scrubbed, Verification
 from imgtool.model.verdict import SCHEMA as VERDICT
 from imgtool.model.verdict import Verdict
 
@@ -67,6 +68,27 @@ def change_schema() -> dict[str, object]:
     return _schema_of(Change, CHANGE, "One change of an image's status.")
 
 
+def verification_schema() -> dict[str, object]:
+    """The schema of imgtool.verification/1 (JSON Schema 2020-12)."""
+    return _schema_of(Verification, VERIFICATION, "The data of one image, read anew.")
+
+
+def catalog_schema() -> dict[str, object]:
+    """The schema of imgtool.catalog/1 (JSON Schema 2020-12)."""
+    return _schema_of(CatalogInfo, CATALOG, "A catalog in numbers.")
+
+
+def scrub_schema() -> dict[str, object]:
+    """The schema of imgtool.scrub/1 (JSON Schema 2020-12)."""
+    at: dict[str, object] = {"at": {"type": "string"}}
+    return _schema_of(Scrubbed, SCRUB, "What a scrubbing did, and when.", more=at)
+
+
+def repair_schema() -> dict[str, object]:
+    """The schema of imgtool.repair/1 (JSON Schema 2020-12)."""
+    return _schema_of(Repaired, REPAIR, "What a repair did, or would do.")
+
+
 SCHEMAS = {
     "report": report_schema,
     "compare": compare_schema,
@@ -74,6 +96,10 @@ SCHEMAS = {
     "conversion": conversion_schema,
     "measure": measure_schema,
     "image": image_schema,
+    "catalog": catalog_schema,
+    "verification": verification_schema,
+    "scrub": scrub_schema,
+    "repair": repair_schema,
     "member": member_schema,
     "change": change_schema,
 }

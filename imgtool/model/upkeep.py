@@ -10,6 +10,8 @@ from imgtool.model.image import Status
 
 VERIFICATION = "imgtool.verification/1"
 CATALOG = "imgtool.catalog/1"
+SCRUB = "imgtool.scrub/1"
+REPAIR = "imgtool.repair/1"
 
 
 class Verification(NamedTuple):
@@ -35,6 +37,39 @@ class Verification(NamedTuple):
         from imgtool.model.jsonable import value_object
 
         return value_object(self, VERIFICATION)
+
+
+class Scrubbed(NamedTuple):
+    """What a scrubbing did: images whose grace period was over, blobs removed, bytes freed; and what could not be
+    removed, a message each, which the next one tries again."""
+
+    images: int
+    blobs: int
+    freed: int
+    failed: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON values."""
+        from imgtool.model.jsonable import value_object
+
+        return value_object(self, SCRUB)
+
+
+class Repaired(NamedTuple):
+    """What a repair did: uploads without a process that were ended, blobs that nobody owned or needed any more, bytes
+    freed. missing: images whose data is not there, which it cannot bring back; failed: what could not be removed."""
+
+    uploads: int
+    blobs: int
+    freed: int
+    missing: tuple[Verification, ...]
+    failed: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON values."""
+        from imgtool.model.jsonable import value_object
+
+        return value_object(self, REPAIR)
 
 
 class Amount(NamedTuple):
