@@ -1,4 +1,4 @@
-"""How qemu-img is installed on this system, by what os-release(5) says of it."""
+"""How QEMU's programs are installed on this system, by what os-release(5) says of it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,39 @@ _COMMANDS: Mapping[str, str] = {
 }
 
 
-def how_to_install(system: Mapping[str, str] | None = None) -> str:
-    """The command that installs qemu-img; `system`: what os-release says, by default this system's."""
+#: Of the machine emulators: the command, and the package by the end of the program's name.
+_EMULATORS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "debian": ("apt install", {"": "qemu-system-x86", "aarch64": "qemu-system-arm"}),
+    "ubuntu": ("apt install", {"": "qemu-system-x86", "aarch64": "qemu-system-arm"}),
+    "fedora": ("dnf install", {"": "qemu-system-x86", "aarch64": "qemu-system-aarch64"}),
+    "suse": ("zypper install", {"": "qemu-x86", "aarch64": "qemu-arm"}),
+    "opensuse": ("zypper install", {"": "qemu-x86", "aarch64": "qemu-arm"}),
+    "arch": ("pacman -S", {"": "qemu-system-x86", "aarch64": "qemu-system-aarch64"}),
+    "alpine": ("apk add", {"": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64", "i386": "qemu-system-i386"}),
+    "gentoo": ("emerge", {"": "app-emulation/qemu"}),
+    "nixos": ("nix-shell -p", {"": "qemu"}),
+    "void": ("xbps-install", {"": "qemu"}),
+}
+
+
+def how_to_install(system: Mapping[str, str] | None = None, program: str = "qemu-img") -> str:
+    """The command that installs a program of QEMU's; `system`: what os-release says, by default this system's."""
     if system is None:
         try:
             system = platform.freedesktop_os_release()
         except OSError:
             system = {}
     for name in (system.get("ID", ""), *system.get("ID_LIKE", "").split()):
-        if name.lower() in _COMMANDS:
-            return _COMMANDS[name.lower()]
-    return "install qemu-img (it is part of QEMU)"
+        found = _command(name.lower(), program)
+        if found is not None:
+            return found
+    return f"install {program} (it is part of QEMU)"
+
+
+def _command(system: str, program: str) -> str | None:
+    if program == "qemu-img":
+        return _COMMANDS.get(system)
+    if system not in _EMULATORS:
+        return None
+    command, packages = _EMULATORS[system]
+    return f"{command} {packages.get(program.removeprefix('qemu-system-'), packages[''])}"

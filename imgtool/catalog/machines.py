@@ -1,0 +1,190 @@
+"""Where the disks of instances are kept: an interface, and the folder of files that is the default.
+
+Contract of a store of instances:
+- Files are named by the instance's id and what they are, never by a name that a user chose.
+- `hold` claims an instance: who makes, runs, flattens or removes its disks holds it, and nobody else does. A process
+  that dies holds it no longer; a program that was given the claim's `fd` holds it as long as it runs.
+- A disk appears whole, flushed, by `overlay` and `empty`; before it there is none. A snapshot on its way lies beside,
+  and goes with the claim.
+- What lies under a blob is only ever named, never opened, here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Literal, Self
+
+from imgtool.catalog import records
+from imgtool.catalog.held import failing, flush, hold, is_held, names, remove
+from imgtool.catalog.swap import signature
+from imgtool.errors import OutputError
+from imgtool.targets.output import FileOutput
+
+Disk = Literal["root", "ephemeral", "swap"]
+
+#: Each disk of an instance, and how its file's name ends.
+DISKS: dict[Disk, str] = {"root": "root.qcow2", "ephemeral": "ephemeral.raw", "swap": "swap.raw"}
+
+_SNAPSHOT = "snapshot.qcow2"
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+class Claim(ABC):
+    """An instance that is held, and its disks. Use as a context. `fd`: what a program is given to hold it, too."""
+
+    fd: int
+
+    @abstractmethod
+    def overlay(self, size: int, blob: str, driver: str) -> int:
+        """Make the root disk over a blob, by what QEMU calls its format: the bytes that a guest will see.
+
+        Raises OutputError, UnsupportedError for a size that no disk has."""
+
+    @abstractmethod
+    def empty(self, disk: Disk, size: int) -> None:
+        """Make another disk of so many bytes; of a swap disk its signature, too. Raises OutputError."""
+
+    @abstractmethod
+    def path(self, disk: Disk) -> str:
+        """The file of a disk."""
+
+    @abstractmethod
+    def backing(self, blob: str) -> str:
+        """What the root disk calls the blob below it."""
+
+    @abstractmethod
+    def snapshot(self) -> str:
+        """Where a snapshot is made; what lies there from before is removed. Raises OutputError."""
+
+    @abstractmethod
+    def remove(self) -> int:
+        """Remove all disks: the bytes that they had. Raises OutputError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class InstanceStore(ABC):
+    """Disks of instances by their ids. `place`: as it is shown."""
+
+    place: str
+
+    @abstractmethod
+    def hold(self, identifier: str) -> Claim:
+        """Claim an instance. Raises RefusedError where another process has it, OutputError, UsageError."""
+
+    @abstractmethod
+    def held(self, identifier: str) -> bool:
+        """True while some process holds an instance. Raises InputError."""
+
+    @abstractmethod
+    def missing(self, identifier: str, wanted: tuple[Disk, ...]) -> tuple[Disk, ...]:
+        """Which of these disks are not there. Raises InputError."""
+
+    @abstractmethod
+    def kept(self) -> Iterator[str]:
+        """The ids of instances of which anything is there. Raises InputError."""
+
+
+class LocalInstances(InstanceStore):
+    """Files in `instances/` of a store's folder, beside its `blobs/`."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.place = os.fsdecode(folder)
+        self._folder = os.path.join(self.place, "instances")
+
+    def hold(self, identifier: str) -> Claim:
+        identifier = records.uuid("an instance's id", identifier)
+        with failing(self.place):
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            lock = self._lock(identifier)
+            fd = hold(lock, f"instance {identifier}: it runs, or another process is at it")
+        return _LocalClaim(self._folder, identifier, lock, fd)
+
+    def _lock(self, identifier: str) -> str:
+        return os.path.join(self._folder, f"{identifier}.lock")
+
+    def held(self, identifier: str) -> bool:
+        return is_held(self._lock(records.uuid("an instance's id", identifier)), self.place)
+
+    def missing(self, identifier: str, wanted: tuple[Disk, ...]) -> tuple[Disk, ...]:
+        there = set(names(self._folder))
+        return tuple(disk for disk in wanted if f"{identifier}.{DISKS[disk]}" not in there)
+
+    def kept(self) -> Iterator[str]:
+        found = (_ID.search(name) for name in names(self._folder))
+        yield from dict.fromkeys(one.group() for one in found if one)
+
+
+class _LocalClaim(Claim):
+    def __init__(self, folder: str, identifier: str, lock: str, fd: int) -> None:
+        self._folder = folder
+        self._id = identifier
+        self._lock = lock
+        self.fd = fd
+
+    def _file(self, ending: str) -> str:
+        return os.path.join(self._folder, f"{self._id}.{ending}")
+
+    def overlay(self, size: int, blob: str, driver: str) -> int:
+        from imgtool.formats.qcow2.write.overlay import write_overlay
+
+        with FileOutput(self.path("root")) as output:
+            seen = write_overlay(output, size, self.backing(blob), driver)
+            self._appear(output)
+        return seen
+
+    def empty(self, disk: Disk, size: int) -> None:
+        with FileOutput(self.path(disk)) as output:
+            output.truncate(size)
+            if disk == "swap":
+                output.write_at(0, signature(size))
+            self._appear(output)
+
+    def _appear(self, output: FileOutput) -> None:
+        with failing(output.name):
+            os.fchmod(output.fd, 0o600)
+        output.commit()
+
+    def path(self, disk: Disk) -> str:
+        return self._file(DISKS[disk])
+
+    def backing(self, blob: str) -> str:
+        return f"../blobs/{blob}"
+
+    def snapshot(self) -> str:
+        path = self._file(_SNAPSHOT)
+        remove(path, path)
+        return path
+
+    def remove(self) -> int:
+        mine = [name for name in names(self._folder) if self._id in name and not name.endswith(".lock")]
+        freed = sum(remove(os.path.join(self._folder, name), self._folder) or 0 for name in mine)
+        with failing(self._folder):
+            flush(self._folder)
+        return freed
+
+    def close(self) -> None:
+        if self.fd < 0:
+            return
+        try:
+            with suppress(OutputError):  # what stays is found by `kept`
+                remove(self._file(_SNAPSHOT), self._folder)
+                remove(self._lock, self._folder)
+        finally:
+            os.close(self.fd)
+            self.fd = -1
