@@ -38,6 +38,7 @@ GROUPS: dict[str, Group] = {
             "deactivate",
             "reactivate",
             "member",
+            "verify",
             "save",
             "history",
         ),
