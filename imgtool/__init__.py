@@ -10,6 +10,9 @@ verdict.accepted, verdict.findings
 
 with imgtool.open_disk("disk.qcow2") as disk:
     disk.size, disk.read_at(0, 512), list(disk.extents())
+
+with imgtool.Catalog.open("images", create=True) as catalog:
+    catalog.create(imgtool.NewImage("web", "ops"), "disk.qcow2")
 """
 
 from __future__ import annotations
@@ -20,6 +23,12 @@ from typing import TYPE_CHECKING, Any
 from imgtool.version import __version__
 
 if TYPE_CHECKING:
+    from imgtool.catalog.identity import Identity
+    from imgtool.catalog.images import Changes as ImageChanges
+    from imgtool.catalog.images import New as NewImage
+    from imgtool.catalog.listing import Filters as ImageFilters
+    from imgtool.catalog.listing import Sort as ImageSort
+    from imgtool.catalog.service import Catalog
     from imgtool.conversion.api import convert, measure
     from imgtool.disks.compare import compare
     from imgtool.disks.open import open_disk
@@ -28,6 +37,9 @@ if TYPE_CHECKING:
         InputError,
         NotFoundError,
         NotRegularError,
+        OutputError,
+        RefusedError,
+        RejectedError,
         UnsupportedError,
         UsageError,
     )
@@ -37,12 +49,15 @@ if TYPE_CHECKING:
     from imgtool.limits import Limits
     from imgtool.model.comparison import Comparison
     from imgtool.model.conversion import Conversion, Measure
+    from imgtool.model.image import ImageRecord
     from imgtool.model.report import Report
     from imgtool.model.verdict import Claims, Verdict
     from imgtool.policy.policy import Policy
     from imgtool.sources.disk import Disk, DiskError, EncryptedError, NotFollowedError
 
+#: Where a public name is, and what it is called there where that is another name.
 _PLACES = {
+    "Catalog": "imgtool.catalog.service",
     "Claims": "imgtool.model.verdict",
     "Comparison": "imgtool.model.comparison",
     "Conversion": "imgtool.model.conversion",
@@ -50,14 +65,23 @@ _PLACES = {
     "DiskError": "imgtool.sources.disk",
     "EncryptedError": "imgtool.sources.disk",
     "Finding": "imgtool.findings.core",
+    "Identity": "imgtool.catalog.identity",
+    "ImageChanges": "imgtool.catalog.images:Changes",
+    "ImageFilters": "imgtool.catalog.listing:Filters",
+    "ImageRecord": "imgtool.model.image",
+    "ImageSort": "imgtool.catalog.listing:Sort",
     "ImgtoolError": "imgtool.errors",
     "InputError": "imgtool.errors",
     "Limits": "imgtool.limits",
     "Measure": "imgtool.model.conversion",
+    "NewImage": "imgtool.catalog.images:New",
     "NotFollowedError": "imgtool.sources.disk",
     "NotFoundError": "imgtool.errors",
     "NotRegularError": "imgtool.errors",
+    "OutputError": "imgtool.errors",
     "Policy": "imgtool.policy.policy",
+    "RefusedError": "imgtool.errors",
+    "RejectedError": "imgtool.errors",
     "Report": "imgtool.model.report",
     "UnsupportedError": "imgtool.errors",
     "UsageError": "imgtool.errors",
@@ -72,6 +96,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Catalog",
     "Claims",
     "Comparison",
     "Conversion",
@@ -79,14 +104,23 @@ __all__ = [
     "DiskError",
     "EncryptedError",
     "Finding",
+    "Identity",
+    "ImageChanges",
+    "ImageFilters",
+    "ImageRecord",
+    "ImageSort",
     "ImgtoolError",
     "InputError",
     "Limits",
     "Measure",
+    "NewImage",
     "NotFollowedError",
     "NotFoundError",
     "NotRegularError",
+    "OutputError",
     "Policy",
+    "RefusedError",
+    "RejectedError",
     "Report",
     "UnsupportedError",
     "UsageError",
@@ -106,7 +140,8 @@ def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'imgtool' has no attribute {name!r}")
-    return getattr(import_module(place), name)
+    module, _, called = place.partition(":")
+    return getattr(import_module(module), called or name)
 
 
 def __dir__() -> list[str]:

@@ -17,15 +17,16 @@ README = ROOT / "README.md"
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
-def shown(block: str) -> str:
-    """A console block as it is now: each command followed by what it prints."""
+def shown(block: str, catalog: Path) -> str:
+    """A console block as it is now: each command followed by what it prints. `catalog`: where there is none yet."""
     lines = []
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    told = {"PATH": path, "IMGTOOL_CATALOG": str(catalog), "IMGTOOL_CONFIG": os.devnull}
     for line in block.splitlines():
         if not line.startswith("$ "):
             continue
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            line[2:], shell=True, cwd=ROOT, capture_output=True, env={**os.environ, "PATH": path}, check=False
+            line[2:], shell=True, cwd=ROOT, capture_output=True, env={**os.environ, **told}, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
         lines += [line, *done.stdout.decode().rstrip("\n").split("\n")]
@@ -38,10 +39,10 @@ def blocks() -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(len(blocks())))
-def test_console_block(number: int, update: bool) -> None:
+def test_console_block(number: int, update: bool, tmp_path: Path) -> None:
     """What README shows is what is printed (sizes on disk aside: they depend on the file system)."""
     block = blocks()[number]
-    now = shown(block)
+    now = shown(block, tmp_path / "catalog")
     if update:
         README.write_text(README.read_text().replace(block, now))
     else:
