@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imgtool.catalog.turns import take_turn
 from imgtool.errors import (
     ImgtoolError,
     InputError,
@@ -40,6 +41,7 @@ REACH = 10  #: seconds within which a server must answer
 #: The second half of a failure, by the beginning of SQLite's name for it.
 _SQLITE: tuple[tuple[str, type[ImgtoolError], str], ...] = (
     ("SQLITE_BUSY", OutputError, "another process is writing to it for too long"),
+    ("SQLITE_PROTOCOL", OutputError, "too many processes use it at once"),
     ("SQLITE_READONLY", OutputError, "it cannot be written"),
     ("SQLITE_FULL", OutputError, "no space is left"),
     ("SQLITE_CANTOPEN", OutputError, "it cannot be opened"),
@@ -183,6 +185,7 @@ def _file(folder: str, create: bool) -> Database:
             raise RefusedError(f"{folder}: has data of images and no {FILE}: bring that back from a backup")
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's would be by the umask
         except OSError as error:
             raise OutputError(f"{folder}: {error.strerror}") from error
     from sqlalchemy import URL, NullPool, create_engine, event
@@ -233,8 +236,28 @@ def _prepare(connection: Any, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("imgtool_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    if not connection.get_execution_options().get("imgtool_writing"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    raw: Any = connection.connection.driver_connection
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        take_turn(f"{connection.engine.url.database}-turn", lambda: _begun(raw), BUSY)
+        if not raw.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # which says why not
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY * 1000}")
+
+
+def _begun(raw: Any) -> bool:
+    """True where a transaction that writes has begun, or never will; False where others write."""
+    import sqlite3
+
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+    except sqlite3.DatabaseError as error:
+        return not error.sqlite_errorname.startswith("SQLITE_BUSY")
+    return True
 
 
 def _server(text: str) -> Database:

@@ -201,3 +201,55 @@ def test_opening_a_catalog_that_is_up_to_date_loads_no_alembic(tmp_path: Path) -
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_every_writer_comes_to_its_turn(tmp_path: Path) -> None:
+    """Of many that write all the time none waits for long, however often the others come back."""
+    with open_database(tmp_path / "catalog", create=True):
+        pass
+    program = (
+        "import sys, time\nfrom imgtool.catalog.database import open_database\n"
+        "with open_database(sys.argv[1]) as database:\n"
+        "    print('ready', flush=True)\n    sys.stdin.readline()\n"
+        "    end, waits, began = time.monotonic() + 1.5, [], time.monotonic()\n"
+        "    while began < end:\n"
+        "        with database.write() as connection:\n"
+        "            waits.append(time.monotonic() - began)\n"
+        "            time.sleep(0.01)\n"
+        "        began = time.monotonic()\n"
+        "    print(len(waits), flush=True)\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "catalog")],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(6)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    counts = []
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        out, _ = process.communicate()
+        assert process.returncode == 0
+        counts.append(int(out))
+    assert min(counts) >= 3, counts
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_what_is_made_is_the_owners(tmp_path: Path, mask: int) -> None:
+    """Whatever the umask, and though the folder was there: the records are for nobody else to read or to change."""
+    (tmp_path / "catalog").mkdir(mode=0o755)
+    before = os.umask(mask)
+    try:
+        with open_database(tmp_path / "catalog", create=True) as database, database.write() as connection:
+            connection.exec_driver_sql("DELETE FROM images")
+            modes = {name.name: name.stat().st_mode & 0o777 for name in os.scandir(tmp_path / "catalog")}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("catalog.db", "catalog.db-wal", "catalog.db-shm", "catalog.db-turn"), 384)
