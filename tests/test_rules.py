@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from typing import Any
 
 import pytest
 
 from imgtool.catalog import checks as of_catalogs
+from imgtool.catalog import instance_checks as of_instances
 from imgtool.containers import CONTAINERS
 from imgtool.conversion import checks as of_conversions
 from imgtool.detect.match import resolve
@@ -33,6 +35,7 @@ ELSEWHERE = {
     ),
     **{rule.code: "tests/conversion/test_checks.py" for rule in of_conversions.RULES},
     **{rule.code: "tests/catalog/test_checks.py" for rule in of_catalogs.RULES},
+    **{rule.code: "tests/catalog/test_instance_upkeep.py" for rule in of_instances.RULES},
     "IMG103": "tests/test_validate.py::test_followed_references_must_hold",
     "IMG202": "tests/test_inspect.py::test_depth_is_told",
     "IMG301": "tests/test_inspect.py::test_expected_digest",
@@ -74,7 +77,8 @@ def test_codes_and_names_are_unique_and_complete() -> None:
     """No code or name twice; every rule that a registry runs is in the ledger."""
     assert len({line.code for line in LEDGER}) == len(LEDGER)
     assert len({line.name for line in LEDGER}) == len(LEDGER)
-    run = {*general.RULES, *by_policy.RULES, *of_conversions.RULES, *of_catalogs.RULES}
+    own = (general.RULES, by_policy.RULES, of_conversions.RULES, of_catalogs.RULES, of_instances.RULES)
+    run: set[Rule[Any]] = {rule for rules in own for rule in rules}
     for entry in (*FORMATS, *CONTAINERS, *VOLUMES):
         for place in (entry.checks, entry.table_checks):
             run |= set(resolve(place)) if place else set()

@@ -121,9 +121,10 @@ class Instances:
         catalog.may_have(record.owner, "private", "add_image")
         with self.store.hold(record.id) as claim:
             self._ready(record.id, "snapshot_instance", "makes snapshots over it")
-            launching.stands_on(claim, base)
+            launching.stands_on(self.store, record.id, base)
             launching.unchanged(catalog.store, base, progress)
-            path = launching.flatten(claim, self.store.place, progress)
+            root = self.store.path(record.id, "root")
+            path = launching.flatten(claim, root, self.store.place, progress)
             try:
                 os.chmod(path, 0o400)
             except OSError as error:
@@ -143,16 +144,16 @@ class Instances:
         program = boot.find(base.record.properties)
         with self.store.hold(record.id) as claim:
             self._ready(record.id, "boot_instance", "starts instances over it")
-            launching.stands_on(claim, base)
+            launching.stands_on(self.store, record.id, base)
             if base.linked:
                 launching.unchanged(self._catalog.store, base)
             path = self._catalog.store.path(str(base.blob))
             if path is None:
                 raise RefusedError(f"image {base.record.id}: its data is in no file that an instance could stand on")
             below = boot.Base(path, str(base.record.disk_format))
-            others = [claim.path(disk) for disk in disks_of(record)[1:]]
+            root, *others = (self.store.path(record.id, disk) for disk in disks_of(record))
             given = boot.Given(network, display, accel)
-            boot.run(program, record, boot.Disks(claim.path("root"), below, tuple(others)), given, claim.fd)
+            boot.run(program, record, boot.Disks(root, below, tuple(others)), given, claim.fd)
 
     def _ready(self, called: str, action: Action, what: str) -> tuple[InstanceRecord, Kept]:
         """An instance whose disks are there, and its image, whose data may be used."""

@@ -17,12 +17,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from imgtool.catalog import records
 from imgtool.catalog.held import failing, flush, hold, is_held, names, remove
+from imgtool.catalog.store import known_key
 from imgtool.catalog.swap import signature
-from imgtool.errors import OutputError
+from imgtool.errors import InputError, OutputError
 from imgtool.targets.output import FileOutput
 
 Disk = Literal["root", "ephemeral", "swap"]
@@ -30,8 +31,17 @@ Disk = Literal["root", "ephemeral", "swap"]
 #: Each disk of an instance, and how its file's name ends.
 DISKS: dict[Disk, str] = {"root": "root.qcow2", "ephemeral": "ephemeral.raw", "swap": "swap.raw"}
 
+_AN_ID = "an instance's id"
 _SNAPSHOT = "snapshot.qcow2"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+class Files(NamedTuple):
+    """What is there of an instance: bytes of all its files, and of a snapshot on its way among them."""
+
+    id: str
+    size: int
+    snapshot: int
 
 
 class Claim(ABC):
@@ -50,16 +60,12 @@ class Claim(ABC):
         """Make another disk of so many bytes; of a swap disk its signature, too. Raises OutputError."""
 
     @abstractmethod
-    def path(self, disk: Disk) -> str:
-        """The file of a disk."""
-
-    @abstractmethod
-    def backing(self, blob: str) -> str:
-        """What the root disk calls the blob below it."""
-
-    @abstractmethod
     def snapshot(self) -> str:
         """Where a snapshot is made; what lies there from before is removed. Raises OutputError."""
+
+    @abstractmethod
+    def drop_snapshot(self) -> int:
+        """Remove a snapshot that is on its way: the bytes that it had. Raises OutputError."""
 
     @abstractmethod
     def remove(self) -> int:
@@ -92,12 +98,20 @@ class InstanceStore(ABC):
         """True while some process holds an instance. Raises InputError."""
 
     @abstractmethod
+    def path(self, identifier: str, disk: Disk) -> str:
+        """The file of a disk."""
+
+    @abstractmethod
+    def backing(self, blob: str) -> str:
+        """What a root disk calls the blob below it."""
+
+    @abstractmethod
     def missing(self, identifier: str, wanted: tuple[Disk, ...]) -> tuple[Disk, ...]:
         """Which of these disks are not there. Raises InputError."""
 
     @abstractmethod
-    def kept(self) -> Iterator[str]:
-        """The ids of instances of which anything is there. Raises InputError."""
+    def kept(self) -> Iterator[Files]:
+        """Every instance of which anything is there. Raises InputError."""
 
 
 class LocalInstances(InstanceStore):
@@ -108,33 +122,53 @@ class LocalInstances(InstanceStore):
         self._folder = os.path.join(self.place, "instances")
 
     def hold(self, identifier: str) -> Claim:
-        identifier = records.uuid("an instance's id", identifier)
+        identifier = records.uuid(_AN_ID, identifier)
         with failing(self.place):
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             lock = self._lock(identifier)
             fd = hold(lock, f"instance {identifier}: it runs, or another process is at it")
-        return _LocalClaim(self._folder, identifier, lock, fd)
+        return _LocalClaim(self, self._folder, identifier, fd)
 
     def _lock(self, identifier: str) -> str:
         return os.path.join(self._folder, f"{identifier}.lock")
 
     def held(self, identifier: str) -> bool:
-        return is_held(self._lock(records.uuid("an instance's id", identifier)), self.place)
+        return is_held(self._lock(records.uuid(_AN_ID, identifier)), self.place)
 
     def missing(self, identifier: str, wanted: tuple[Disk, ...]) -> tuple[Disk, ...]:
         there = set(names(self._folder))
         return tuple(disk for disk in wanted if f"{identifier}.{DISKS[disk]}" not in there)
 
-    def kept(self) -> Iterator[str]:
-        found = (_ID.search(name) for name in names(self._folder))
-        yield from dict.fromkeys(one.group() for one in found if one)
+    def path(self, identifier: str, disk: Disk) -> str:
+        return os.path.join(self._folder, f"{records.uuid(_AN_ID, identifier)}.{DISKS[disk]}")
+
+    def backing(self, blob: str) -> str:
+        return f"../blobs/{known_key(blob)}"
+
+    def kept(self) -> Iterator[Files]:
+        found: dict[str, Files] = {}
+        for name in names(self._folder):
+            mine = _ID.search(name)
+            if mine is not None:
+                one = found.get(mine.group(), Files(mine.group(), 0, 0))
+                size = self._size(name)
+                found[one.id] = Files(one.id, one.size + size, one.snapshot + (size if _SNAPSHOT in name else 0))
+        yield from found.values()
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.stat(os.path.join(self._folder, name), follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise InputError(f"{self._folder}: {error.strerror}") from error
 
 
 class _LocalClaim(Claim):
-    def __init__(self, folder: str, identifier: str, lock: str, fd: int) -> None:
+    def __init__(self, store: LocalInstances, folder: str, identifier: str, fd: int) -> None:
+        self._store = store
         self._folder = folder
         self._id = identifier
-        self._lock = lock
         self.fd = fd
 
     def _file(self, ending: str) -> str:
@@ -143,13 +177,13 @@ class _LocalClaim(Claim):
     def overlay(self, size: int, blob: str, driver: str) -> int:
         from imgtool.formats.qcow2.write.overlay import write_overlay
 
-        with FileOutput(self.path("root")) as output:
-            seen = write_overlay(output, size, self.backing(blob), driver)
+        with FileOutput(self._file(DISKS["root"])) as output:
+            seen = write_overlay(output, size, self._store.backing(blob), driver)
             self._appear(output)
         return seen
 
     def empty(self, disk: Disk, size: int) -> None:
-        with FileOutput(self.path(disk)) as output:
+        with FileOutput(self._file(DISKS[disk])) as output:
             output.truncate(size)
             if disk == "swap":
                 output.write_at(0, signature(size))
@@ -160,16 +194,13 @@ class _LocalClaim(Claim):
             os.fchmod(output.fd, 0o600)
         output.commit()
 
-    def path(self, disk: Disk) -> str:
-        return self._file(DISKS[disk])
-
-    def backing(self, blob: str) -> str:
-        return f"../blobs/{blob}"
-
     def snapshot(self) -> str:
+        self.drop_snapshot()
+        return self._file(_SNAPSHOT)
+
+    def drop_snapshot(self) -> int:
         path = self._file(_SNAPSHOT)
-        remove(path, path)
-        return path
+        return remove(path, path) or 0
 
     def remove(self) -> int:
         mine = [name for name in names(self._folder) if self._id in name and not name.endswith(".lock")]
@@ -183,8 +214,8 @@ class _LocalClaim(Claim):
             return
         try:
             with suppress(OutputError):  # what stays is found by `kept`
-                remove(self._file(_SNAPSHOT), self._folder)
-                remove(self._lock, self._folder)
+                self.drop_snapshot()
+                remove(self._file("lock"), self._folder)
         finally:
             os.close(self.fd)
             self.fd = -1

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.catalog import checks, listing, moves, verifying
+from imgtool.catalog import checks, instance_upkeep, listing, moves, verifying
 from imgtool.catalog.checks import Stray
 from imgtool.catalog.lease import Lease, acquire
 from imgtool.catalog.listing import Filters
@@ -20,7 +20,7 @@ from imgtool.catalog.store import Blob, blob_key
 from imgtool.errors import OutputError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
-from imgtool.model.upkeep import Repaired, Scrubbed
+from imgtool.model.upkeep import Repaired, Scrubbed, Verification
 
 if TYPE_CHECKING:
     from threading import Event
@@ -66,8 +66,10 @@ def repair(catalog: Catalog) -> Repaired:
         freed, failed = _discard(catalog, lease)
         removed, more, unremoved = _remove(catalog, lease, _deleted(catalog))
         orphans, most, kept = _remove_orphans(catalog, lease)
-    blobs, freed = removed + orphans, freed + more + most
-    return Repaired(uploads, blobs, freed, verifying.missing(catalog), (*failed, *unremoved, *kept))
+        mended = instance_upkeep.mend(catalog, lease)
+    blobs, freed = removed + orphans, freed + more + most + mended.freed
+    failed = (*failed, *unremoved, *kept, *mended.failed)
+    return Repaired(uploads, blobs, freed, _missing(catalog), failed, mended.instances)
 
 
 def would_repair(catalog: Catalog) -> Repaired:
@@ -76,8 +78,15 @@ def would_repair(catalog: Catalog) -> Repaired:
     found = left(catalog)
     freed = sum(catalog.store.left(key) for key in found.claims) + sum(blob.size for blob in found.orphans)
     freed += sum(catalog.store.size(key) or 0 for _, key in found.deleted)
-    blobs = len(found.deleted) + len(found.orphans)
-    return Repaired(len(found.uploads), blobs, freed, verifying.missing(catalog))
+    blobs, instances = len(found.deleted) + len(found.orphans), instance_upkeep.left(catalog)
+    freed += instances.size
+    return Repaired(len(found.uploads), blobs, freed, _missing(catalog), instances=len(instances.ids))
+
+
+def _missing(catalog: Catalog) -> tuple[Verification, ...]:
+    """What cannot be brought back: data of images, and disks of instances."""
+    lost = instance_upkeep.lost(catalog)
+    return (*verifying.missing(catalog), *([Verification(None, None, None, None, False, lost)] if lost else []))
 
 
 def left(catalog: Catalog) -> Left:
@@ -96,7 +105,7 @@ def strays(catalog: Catalog) -> tuple[Finding, ...]:
         told.extend(checks.deleted_data_left(Stray(identifier, catalog.store.size(key) or 0), DEFAULT))
     for blob in found.orphans:
         told.extend(checks.data_without_owner(Stray(blob.key, blob.size), DEFAULT))
-    return tuple(told)
+    return (*told, *instance_upkeep.strays(catalog))
 
 
 def _dead_uploads(catalog: Catalog) -> Iterator[tuple[str, int]]:

@@ -33,6 +33,7 @@ def verify(catalog: Catalog, called: str, progress: Progress | None) -> Verifica
 
 def verify_all(catalog: Catalog, meters: Meters | None) -> Iterator[Verification]:
     """See `Catalog.verify_all`."""
+    from imgtool.catalog.instance_upkeep import lost
     from imgtool.catalog.upkeep import strays
 
     catalog.access.require("verify_catalog", catalog.who)
@@ -45,7 +46,7 @@ def verify_all(catalog: Catalog, meters: Meters | None) -> Iterator[Verification
         found = judged(looked)
         if found or _still(catalog, kept):
             yield found
-    if left := strays(catalog):
+    if left := (*strays(catalog), *lost(catalog)):
         yield Verification(None, None, None, None, False, left)
 
 

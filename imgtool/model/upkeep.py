@@ -57,13 +57,15 @@ class Scrubbed(NamedTuple):
 
 class Repaired(NamedTuple):
     """What a repair did: uploads without a process that were ended, blobs that nobody owned or needed any more, bytes
-    freed. missing: images whose data is not there, which it cannot bring back; failed: what could not be removed."""
+    freed. missing: images whose data is not there, and instances whose disks are not (without an id), which it cannot
+    bring back; failed: what could not be removed. instances: of how many a killed process left something."""
 
     uploads: int
     blobs: int
     freed: int
     missing: tuple[Verification, ...]
     failed: tuple[str, ...] = ()
+    instances: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values."""

@@ -56,6 +56,7 @@ def repaired(done: Repaired, *, dry_run: bool = False, colour: bool = False) -> 
     lines = (
         f"{counted(done.uploads, 'upload')} without a process {would}ended\n",
         f"{counted(done.blobs, 'blob')} that nobody needs {would}removed\n",
+        *((f"{counted(done.instances, 'instance')} {would}rid of what was left\n",) if done.instances else ()),
         f"{human_size(done.freed)} {would}freed\n",
     )
     return "".join(lines) + "".join(verification(one, colour=colour) for one in done.missing)

@@ -21,6 +21,7 @@ from imgtool.catalog.service import Catalog
 from imgtool.catalog.status import STATUSES
 from imgtool.config.config import Config
 from imgtool.errors import RefusedError
+from imgtool.model.upkeep import Repaired
 from tests.catalog.test_status import FLOW
 from tests.kit import ROOT, fixture
 
@@ -156,7 +157,7 @@ def test_an_upload_that_is_alive_is_left_alone(tmp_path: Path) -> None:
         process.stdin.write(bytes(2 << 20))
         process.stdin.flush()
         assert process.stdout.readline() == b"got some\n"
-        assert catalog.repair() == (0, 0, 0, (), ())
+        assert catalog.repair() == Repaired(0, 0, 0, ())
         assert catalog.show("web").status == "saving"
         assert os.listdir(tmp_path / "catalog" / "uploads")
         with pytest.raises(RefusedError, match="an upload into it is under way"):
@@ -177,7 +178,7 @@ def test_what_nobody_owns_is_removed(tmp_path: Path) -> None:
         blobs = tmp_path / "catalog" / "blobs"
         (blobs / f"{record.id}.7").write_bytes(b"of an upload that lost")
         (blobs / "12345678-1234-1234-1234-123456789abc.1").write_bytes(b"of no record")
-        assert catalog.repair() == (0, 2, 34, (), ())
+        assert catalog.repair() == Repaired(0, 2, 34, ())
         assert sound(catalog) == {"active": 1}
 
 

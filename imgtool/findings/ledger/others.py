@@ -25,6 +25,7 @@ _PRT_RANGES = "imgtool.volumes.partitions.checks.ranges"
 _PRT_SYSTEMS = "imgtool.volumes.filesystems.checks"
 _CNV = "imgtool.conversion.checks"
 _CAT = "imgtool.catalog.checks"
+_CAT_INSTANCES = "imgtool.catalog.instance_checks"
 
 OTHERS: tuple[Published, ...] = (
     # ISO
@@ -175,9 +176,13 @@ OTHERS: tuple[Published, ...] = (
     Published("CAT002", "data-without-owner", f"{_CAT}:data_without_owner"),
     Published("CAT003", "upload-abandoned", f"{_CAT}:upload_abandoned"),
     Published("CAT004", "deleted-data-left", f"{_CAT}:deleted_data_left"),
+    Published("CAT005", "instance-abandoned", f"{_CAT_INSTANCES}:instance_abandoned"),
+    Published("CAT006", "disk-without-instance", f"{_CAT_INSTANCES}:disk_without_instance"),
+    Published("CAT007", "instance-disk-missing", f"{_CAT_INSTANCES}:instance_disk_missing"),
     Published("CAT301", "data-size-differs", f"{_CAT}:data_size_differs"),
     Published("CAT302", "data-digest-differs", f"{_CAT}:data_digest_differs"),
     Published("CAT303", "linked-file-changed", f"{_CAT}:linked_file_changed"),
     Published("CAT304", "record-contradicts-content", f"{_CAT}:record_contradicts_content"),
     Published("CAT305", "data-unreadable", f"{_CAT}:data_unreadable"),
+    Published("CAT306", "instance-base-differs", f"{_CAT_INSTANCES}:instance_base_differs"),
 )
