@@ -110,9 +110,9 @@ def find(properties: Mapping[str, str]) -> Program:
     machine = _looked_up("architecture", wanted, MACHINES)
     bus = properties.get("hw_disk_bus", "virtio")
     root = _looked_up("hw_disk_bus", bus, _BUSES)
-    if machine is _AARCH64 and bus in ("ide", "sata"):
+    if machine.name == _AARCH64.name and bus in ("ide", "sata"):
         raise UnsupportedError(f"hw_disk_bus {bus}: an {machine.name} machine has virtio and scsi")
-    firmware = properties.get("hw_firmware_type", "uefi" if machine is _AARCH64 else "bios")
+    firmware = properties.get("hw_firmware_type", "uefi" if machine.name == _AARCH64.name else "bios")
     _looked_up("hw_firmware_type", firmware, {"bios": None, "uefi": None})
     found = shutil.which(machine.program)
     if found is None:

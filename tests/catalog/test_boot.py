@@ -1,0 +1,290 @@
+"""Starting an instance: what the emulator is given, what holds while it runs, and how it ends.
+
+The emulator is a stand-in that writes down what it was given; what it would do is QEMU's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgtool.catalog import boot
+from imgtool.catalog.images import New
+from imgtool.catalog.service import Catalog
+from imgtool.config.config import Config
+from imgtool.conversion.qemu_packages import how_to_install
+from imgtool.errors import RefusedError, ToolError, ToolMissingError, UnsupportedError
+from tests.catalog.launched import filled, of_format
+from tests.kit import ROOT
+
+#: Writes its arguments down, one a line; waits for a line where it is told to; ends as it is told to.
+STAND_IN = """#!/bin/sh
+printf '%s\\n' "$@" > "$RECORD"
+test -z "$WAIT" || { echo started; read line; }
+exit "${STATUS:-0}"
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
+    """One with an image on x86-64, and stand-ins for every emulator."""
+    (tmp_path / "bin").mkdir()
+    for name in ("qemu-system-x86_64", "qemu-system-i386", "qemu-system-aarch64"):
+        path = tmp_path / "bin" / name
+        path.write_text(STAND_IN)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(boot, "_KVM", str(tmp_path / "kvm"))
+    config = Config(location=str(tmp_path / "catalog"))
+    with Catalog.open(identity="root:ops:admin", create=True, config=config) as it:
+        filled(it, tmp_path)
+        yield it
+
+
+def recorded(tmp_path: Path) -> list[str]:
+    """The arguments of the emulator."""
+    return (tmp_path / "record").read_text().splitlines()
+
+
+def nodes(words: list[str]) -> list[dict[str, Any]]:
+    """The block devices among them."""
+    return [json.loads(words[at + 1]) for at, word in enumerate(words) if word == "-blockdev"]
+
+
+def test_all_that_it_is_given(catalog: Catalog, tmp_path: Path) -> None:
+    """The whole command line: sizes of the flavor, disks by their drivers, a console, nothing else."""
+    record = catalog.instances.create("--version; rm -rf /", "base", "full")
+    catalog.instances.boot(record.id)
+    words, store = recorded(tmp_path), tmp_path / "catalog"
+    disks = [word for word in words if word.startswith("{")]
+    assert [word for word in words if word not in disks] == [
+        *("-nodefaults", "-no-user-config", "-name", record.id, "-uuid", record.id),
+        *(
+            "-machine",
+            "pc",
+            "-cpu",
+            "max,arch-capabilities=off",
+            "-accel",
+            "tcg",
+            "-smp",
+            "cpus=2",
+            "-m",
+            "size=128M",
+        ),
+        *("-blockdev", "-device", "virtio-blk-pci,drive=root,bootindex=1"),
+        *("-blockdev", "-device", "virtio-blk-pci,drive=disk0", "-blockdev", "-device", "virtio-blk-pci,drive=disk1"),
+        *("-nic", "none", "-serial", "mon:stdio", "-display", "none"),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+    ]
+
+    def file(name: str) -> dict[str, object]:
+        return {"driver": "file", "filename": str(store / name), "locking": "auto"}
+
+    assert nodes(words) == [
+        {
+            "driver": "qcow2",
+            "node-name": "root",
+            "file": file(f"instances/{record.id}.root.qcow2"),
+            "backing": {
+                "driver": "raw",
+                "read-only": True,
+                "file": {**file(f"blobs/{record.image_id}.1"), "read-only": True},
+            },
+        },
+        {"driver": "raw", "node-name": "disk0", "file": file(f"instances/{record.id}.ephemeral.raw")},
+        {"driver": "raw", "node-name": "disk1", "file": file(f"instances/{record.id}.swap.raw")},
+    ]
+
+
+@pytest.mark.parametrize(("form", "driver"), [("vhd", "vpc"), ("vmdk", "vmdk")])
+def test_the_image_is_given_by_its_driver(catalog: Catalog, tmp_path: Path, form: str, driver: str) -> None:
+    """What it might name below itself is switched off where the driver knows such."""
+    catalog.create(New("other", "ops"), of_format(tmp_path, form))
+    catalog.instances.create("one", "other", "plain")
+    catalog.instances.boot("one")
+    below = nodes(recorded(tmp_path))[0]["backing"]
+    assert below["driver"] == driver
+    assert ("backing" in below, below.get("backing")) == (form == "vmdk", None)
+
+
+def test_network_display_and_accelerators(catalog: Catalog, tmp_path: Path) -> None:
+    """When they are asked for; KVM where it can be used, and nothing else where that is said."""
+    catalog.instances.create("one", "base", "plain")
+    (tmp_path / "kvm").touch()
+    catalog.instances.boot("one", network=True, display=True)
+    words = recorded(tmp_path)
+    assert words[words.index("-nic") + 1] == "user,model=virtio-net-pci"
+    assert "-display" not in words
+    assert words[words.index("-vga") + 1] == "std"
+    assert [words[at + 1] for at, word in enumerate(words) if word == "-accel"] == ["kvm", "tcg"]
+    catalog.instances.boot("one", accel="kvm")
+    words = recorded(tmp_path)
+    assert [words[at + 1] for at, word in enumerate(words) if word == "-accel"] == ["kvm"]
+    with pytest.raises(UnsupportedError, match="accelerator 'xen': one of kvm, tcg can be started"):
+        catalog.instances.boot("one", accel="xen")
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "wanted"),
+    [
+        ({}, "x86_64", ("pc", "virtio-blk-pci,drive=root,bootindex=1")),
+        ({"hw_disk_bus": "ide"}, "x86_64", ("pc", "ide-hd,drive=root,bus=ide.0,bootindex=1")),
+        ({"hw_disk_bus": "scsi"}, "x86_64", ("virtio-scsi-pci,id=scsi", "scsi-hd,drive=root,bus=scsi.0,bootindex=1")),
+        ({"hw_disk_bus": "sata"}, "x86_64", ("ich9-ahci,id=sata", "ide-hd,drive=root,bus=sata.0,bootindex=1")),
+        ({"hw_architecture": "i686"}, "i686", ("pc",)),
+        ({"architecture": "amd64"}, "x86_64", ("pc",)),
+        ({"hw_firmware_type": "uefi"}, "x86_64", ("-bios", "FIRMWARE")),
+        ({"architecture": "aarch64"}, "aarch64", ("virt", "max", "tcg", "-bios", "FIRMWARE")),
+    ],
+)
+def test_what_an_image_asks_for(
+    catalog: Catalog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    properties: dict[str, str],
+    name: str,
+    wanted: tuple[str, ...],
+) -> None:
+    """Its properties choose among what is known here."""
+    (tmp_path / "firmware").touch()
+    known = {one: machine._replace(firmware=(str(tmp_path / "firmware"),)) for one, machine in boot.MACHINES.items()}
+    monkeypatch.setattr(boot, "MACHINES", known)
+    catalog.change("base", properties=properties)
+    program = boot.find(properties)
+    assert program.machine.name == name
+    catalog.instances.create("one", "base", "plain")
+    catalog.instances.boot("one")
+    words = [word.replace(str(tmp_path / "firmware"), "FIRMWARE") for word in recorded(tmp_path)]
+    assert [word for word in wanted if word not in words] == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({"hw_architecture": "../../bin/sh"}, "architecture '../../bin/sh': one of x86_64, amd64, i686"),
+        ({"architecture": "s390x"}, "architecture 's390x'"),
+        ({"hw_disk_bus": "virtio,file=/etc/passwd"}, "hw_disk_bus 'virtio,file=/etc/passwd': one of virtio, scsi"),
+        ({"hw_firmware_type": "/etc/passwd"}, "hw_firmware_type '/etc/passwd': one of bios, uefi"),
+        (
+            {"architecture": "aarch64", "hw_disk_bus": "ide"},
+            "hw_disk_bus ide: an aarch64 machine has",
+        ),
+    ],
+)
+def test_what_is_not_known(catalog: Catalog, tmp_path: Path, properties: dict[str, str], said: str) -> None:
+    """Nothing of an image's properties gets to the emulator as it is."""
+    catalog.change("base", properties=properties)
+    catalog.instances.create("one", "base", "plain")
+    with pytest.raises(UnsupportedError) as caught:
+        catalog.instances.boot("one")
+    assert said in str(caught.value)
+    assert not (tmp_path / "record").exists()
+
+
+def test_without_the_program_or_firmware(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said how to install it."""
+    catalog.instances.create("one", "base", "plain")
+    machines = {one: machine._replace(firmware=("/nowhere",)) for one, machine in boot.MACHINES.items()}
+    monkeypatch.setattr(boot, "MACHINES", machines)
+    with pytest.raises(ToolMissingError, match="UEFI firmware for x86_64 is not installed"):
+        boot.find({"hw_firmware_type": "uefi"})
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolMissingError) as caught:
+        catalog.instances.boot("one")
+    told = how_to_install(program="qemu-system-x86_64")
+    assert str(caught.value) == f"qemu-system-x86_64 is not installed: {told}"
+
+
+@pytest.mark.parametrize(
+    ("system", "program", "told"),
+    [
+        ({"ID": "debian"}, "qemu-system-x86_64", "apt install qemu-system-x86"),
+        ({"ID": "debian"}, "qemu-system-aarch64", "apt install qemu-system-arm"),
+        ({"ID": "mint", "ID_LIKE": "ubuntu debian"}, "qemu-system-i386", "apt install qemu-system-x86"),
+        ({"ID": "alpine"}, "qemu-system-i386", "apk add qemu-system-i386"),
+        ({"ID": "plan9"}, "qemu-system-x86_64", "install qemu-system-x86_64 (it is part of QEMU)"),
+    ],
+)
+def test_how_it_is_installed(system: dict[str, str], program: str, told: str) -> None:
+    """By the command of the system at hand."""
+    assert how_to_install(system, program) == told
+
+
+def test_an_emulator_that_fails(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status is told; one that is no program, too; the instance is free again."""
+    record = catalog.instances.create("one", "base", "plain")
+    monkeypatch.setenv("STATUS", "3")
+    with pytest.raises(ToolError, match="qemu-system-x86_64 ended with status 3; what it said stands above"):
+        catalog.instances.boot("one")
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text("#!/nowhere\n")
+    with pytest.raises(ToolError, match="cannot be started: No such file or directory"):
+        catalog.instances.boot("one")
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text("#!/bin/sh\nkill -9 $$\n")
+    with pytest.raises(ToolError, match="qemu-system-x86_64 was ended by signal 9"):
+        catalog.instances.boot("one")
+    assert catalog.instances.delete("one") == record
+
+
+PROGRAM = """
+import sys
+from imgtool.catalog.service import Catalog
+from imgtool.config.config import Config
+with Catalog.open(identity="root:ops:admin", config=Config(location=sys.argv[1])) as catalog:
+    catalog.instances.boot("one")
+"""
+
+
+def booting(catalog: Catalog) -> subprocess.Popen[str]:
+    """Another process that runs the instance."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(catalog.store.place)],
+        cwd=ROOT, env={**os.environ, "WAIT": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def test_while_it_runs_it_is_held(catalog: Catalog) -> None:
+    """Nobody else starts, flattens or deletes it, also when who started it was killed; then it is free."""
+    record = catalog.instances.create("one", "base", "plain")
+    with booting(catalog) as process:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        for act in (
+            lambda: catalog.instances.boot("one"),
+            lambda: catalog.instances.snapshot("one", "golden"),
+            lambda: catalog.instances.delete("one"),
+        ):
+            with pytest.raises(RefusedError, match=f"instance {record.id}: it runs, or another process is at it"):
+                act()
+        assert catalog.repair().instances == 0
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("off\n")
+        process.stdin.flush()
+        assert process.stdout.read() == ""  # the emulator has ended
+    assert catalog.instances.delete("one") == record
+
+
+def test_who_ends_us_ends_it(catalog: Catalog) -> None:
+    """An interruption ends the emulator, and the instance is free."""
+    record = catalog.instances.create("one", "base", "plain")
+    with booting(catalog) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait() in (-signal.SIGINT, 130)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    assert catalog.instances.delete("one") == record
