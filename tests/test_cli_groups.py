@@ -55,7 +55,7 @@ def run_examples(help_text: str, folder: Path) -> None:
     """Run the examples of a help one after the other, as an administrator."""
     shown = examples_of(help_text)
     assert shown
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     told = {"PATH": path, "IMGTOOL_CATALOG": "catalog", "IMGTOOL_AS": "root:ops:admin", "IMGTOOL_CONFIG": "/dev/null"}
     for example in shown:
         ran = subprocess.run(

@@ -33,7 +33,11 @@ LIBRARIES = (
     ("pyyaml", "files of access rules", True),
     ("psycopg", "catalogs in PostgreSQL", False),
 )
-PROGRAMS = (("qemu-img", "vhdx, qed, qcow, parallels and luks targets of convert; the oracle of the tests"),)
+PROGRAMS = (
+    ("qemu-img", "vhdx, qed, qcow, parallels and luks targets of convert; the oracle of the tests"),
+    ("qemu-system-x86_64", "instance boot, of images for x86-64"),
+    ("qemu-system-aarch64", "instance boot, of images for arm64"),
+)
 
 
 @app.command("doctor", epilog=epilog("imgtool doctor", "imgtool doctor --json"))
@@ -55,7 +59,7 @@ def command(as_json: AsJson = False) -> None:
             print(json.dumps({"name": name, "found": None if found == "missing" else found, "enables": enables}))
     else:
         for name, found, enables in rows:
-            sys.stdout.write(f"{name:<14}{found:<24}{enables}\n")
+            sys.stdout.write(f"{name:<21}{found:<29}{enables}\n")
     leave(EXIT_TOOL if missing else EXIT_DONE)
 
 

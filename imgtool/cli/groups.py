@@ -56,6 +56,22 @@ GROUPS: dict[str, Group] = {
             "imgtool catalog info --catalog catalog --as carol:lab:reader --access access.yaml",
         ),
     ),
+    "flavor": Group(
+        "What instances can get: processors, memory, disks.",
+        ("create", "list", "show", "delete"),
+        (
+            "imgtool flavor list --config imgtool.toml --access access.yaml",
+            "imgtool flavor list --catalog catalog --as carol:lab:reader",
+        ),
+    ),
+    "instance": Group(
+        "Machines that stand on images, which never change by that: made, started, kept as new images.",
+        ("create", "list", "show", "boot", "snapshot", "delete"),
+        (
+            "imgtool instance list --config imgtool.toml --access access.yaml",
+            "imgtool instance list --catalog catalog --as carol:lab:reader",
+        ),
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from imgtool.model.conversion import SCHEMA as CONVERSION
 from imgtool.model.facts import Facts
 from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
 from imgtool.model.image import SCHEMA as IMAGE
+from imgtool.model.instance import FLAVOR_SCHEMA, INSTANCE_SCHEMA, Flavor, InstanceRecord
 from imgtool.model.report import SCHEMA as REPORT
 from imgtool.model.report import Report
 from imgtool.model.upkeep import CATALOG, REPAIR, SCRUB, VERIFICATION, CatalogInfo, Repaired, Scrubbed, Verification
@@ -89,6 +90,16 @@ def repair_schema() -> dict[str, object]:
     return _schema_of(Repaired, REPAIR, "What a repair did, or would do.")
 
 
+def flavor_schema() -> dict[str, object]:
+    """The schema of imgtool.flavor/1 (JSON Schema 2020-12)."""
+    return _schema_of(Flavor, FLAVOR_SCHEMA, "What an instance can get.")
+
+
+def instance_schema() -> dict[str, object]:
+    """The schema of imgtool.instance/1 (JSON Schema 2020-12)."""
+    return _schema_of(InstanceRecord, INSTANCE_SCHEMA, "One instance of the catalog.")
+
+
 SCHEMAS = {
     "report": report_schema,
     "compare": compare_schema,
@@ -102,6 +113,8 @@ SCHEMAS = {
     "repair": repair_schema,
     "member": member_schema,
     "change": change_schema,
+    "flavor": flavor_schema,
+    "instance": instance_schema,
 }
 
 

@@ -17,7 +17,8 @@ ADMIN = "root:ops:admin"
 def seeded(folder: Path) -> None:
     """Make it: files disk.img (qcow2), other.img (raw), imgtool.toml, access.yaml; images web, public,
     shared (with lab), quarantined (deactivated), retired (pending_delete), reserved (queued),
-    appliance (an OVA)."""
+    appliance (an OVA); instances vm1, vm2, vm3 over quarantined; in bin a QEMU that does nothing."""
+    _emulators(folder / "bin")
     (folder / "disk.img").write_bytes(fixture("qcow2/plain.qcow2"))
     (folder / "other.img").write_bytes(bytes(1 << 20))
     (folder / "hostile.img").write_bytes(fixture("qcow2/backing.qcow2"))
@@ -38,3 +39,12 @@ def seeded(folder: Path) -> None:
         catalog.delete("retired")
         catalog.reserve(New("reserved", "ops"))
         catalog.create(New("appliance", "ops"), BytesIO(fixture("ova/small.ova.gz")))
+        for name in ("vm1", "vm2", "vm3"):
+            catalog.instances.create(name, "quarantined", "m1.tiny")
+
+
+def _emulators(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("qemu-system-x86_64", "qemu-system-aarch64"):
+        (folder / name).write_text("#!/bin/sh\nexit 0\n")
+        (folder / name).chmod(0o755)
