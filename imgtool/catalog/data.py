@@ -105,6 +105,8 @@ def _upload(
     with catalog.database.read() as connection:
         kept = catalog.named(connection, called, "upload_image")
     key = blob_key(kept.record.id, kept.attempt + 1)
+    path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
+    before = _identity(path) if path is not None else None
     with catalog.store.begin(key) as claim:
         begun = _begin(catalog, kept)
         asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))
@@ -115,8 +117,8 @@ def _upload(
         except BaseException as error:
             _failed(catalog, begun, key, error)
             raise
-    if asked.how == "move" and isinstance(given, (str, os.PathLike)):
-        _moved(os.fsdecode(given))
+    if path is not None:
+        _moved(path, before)
     return record
 
 
@@ -158,8 +160,22 @@ def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> No
             catalog.store.delete(key)
 
 
-def _moved(path: str) -> None:
-    """Remove a file that the store has now. Raises OutputError."""
+def _identity(path: str) -> tuple[int, ...] | None:
+    """What tells a file from another, or from what it was; of a link, of itself. None where nothing is there."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _moved(path: str, before: tuple[int, ...] | None) -> None:
+    """Remove a file that the store has now, but not one that took its place. Raises OutputError."""
+    now = _identity(path)
+    if now is None:
+        return
+    if now != before:
+        raise OutputError(f"{path}: the image has what was there, but that has changed since, and stays")
     try:
         os.unlink(path)
     except OSError as error:

@@ -154,6 +154,18 @@ def now(connection: Connection) -> int:
     return time.time_ns() // 1000
 
 
+def alone(connection: Connection, what: str) -> None:
+    """Wait until no other transaction is at the same, which has a name of at most seven bytes; until this one ends.
+
+    Transactions that write to a file are alone at everything.
+    """
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy import text
+
+        number = int.from_bytes(what.encode())
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": number})
+
+
 def stamp(at: int) -> str:
     """Microseconds since 1970 as RFC 3339 in UTC, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // 1_000_000))

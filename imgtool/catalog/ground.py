@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from imgtool.catalog import listing, members, moves
 from imgtool.catalog.access import Access, Action, Target, target_of
-from imgtool.catalog.database import Database
+from imgtool.catalog.database import Database, alone
 from imgtool.catalog.identity import Identity
 from imgtool.catalog.images import Kept
 from imgtool.catalog.listing import Viewer
@@ -112,6 +112,7 @@ class Ground:
         ):
             if most_images is None and most_bytes is None:
                 continue
+            alone(connection, "quotas")  # else two that ask at once would both have the room
             count, total = listing.totals(connection, of)
             if images and most_images is not None and count + images > most_images:
                 raise RefusedError(f"{whose} has {count} images, and may have {most_images}")

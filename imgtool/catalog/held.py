@@ -13,20 +13,26 @@ from contextlib import contextmanager
 
 from imgtool.errors import InputError, OutputError, RefusedError
 
-_PATIENCE = 0.5  #: seconds within which one that only looks at a lock lets go of it
+_PATIENCE = 0.5  #: seconds within which one that holds a lock only to clear up lets go of it
+_LOOKING = 20.0  #: seconds within which all that only look at it do, however busy the machine is
 
 
 def hold(path: str, refusal: str) -> int:
-    """The open file of a lock, made where it is not there, and held. Another that holds it may be one that only
-    looks whether it is held. Raises OSError, RefusedError with the words of `refusal`."""
-    deadline = time.monotonic() + _PATIENCE
+    """The open file of a lock, made where it is not there, and held. Others that hold it may be such as only look
+    whether it is held: those are waited for. Raises OSError, RefusedError with the words of `refusal`."""
+    began = time.monotonic()
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        held = locked(fd)
-        if held and same(path, fd):
-            return fd
-        os.close(fd)
-        if not held and time.monotonic() > deadline:
+        try:
+            held = locked(fd)
+            if held and same(path, fd):
+                kept, fd = fd, -1
+                return kept
+            patience = _LOOKING if held or locked(fd, shared=True) else _PATIENCE
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        if time.monotonic() - began > patience:
             raise RefusedError(refusal)
         time.sleep(0.005)
 
@@ -34,13 +40,15 @@ def hold(path: str, refusal: str) -> int:
 def is_held(path: str, place: str) -> bool:
     """True while some process holds the lock of a path. Raises InputError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise InputError(f"{place}: {error.strerror}") from error
     try:
         return not locked(fd, shared=True)
+    except OSError as error:
+        raise InputError(f"{place}: its file system cannot tell whether a file is held: {error.strerror}") from error
     finally:
         os.close(fd)
 

@@ -60,7 +60,7 @@ class Lease:
 
 def acquire(database: Database, name: str, *, term: int = TERM, holder: str | None = None) -> Lease:
     """Take a lease. `term`: seconds. Raises RefusedError, naming who has it and how long it holds."""
-    from sqlalchemy import insert, select, update
+    from sqlalchemy import insert, or_, select, update
     from sqlalchemy.exc import IntegrityError
 
     leases = tables().leases
@@ -70,7 +70,8 @@ def acquire(database: Database, name: str, *, term: int = TERM, holder: str | No
             first = {"name": name, "holder": "", "generation": 0, "expires_at": 0}
             with suppress(IntegrityError), connection.begin_nested():  # another process may be faster
                 connection.execute(insert(leases).values(**first))
-        free = (leases.c.name == name, leases.c.expires_at <= at)
+        ahead = at + max(term, TERM) * 1_000_000  # later than that ends none but one of a clock that went back
+        free = (leases.c.name == name, or_(leases.c.expires_at <= at, leases.c.expires_at > ahead))
         taken = connection.execute(
             update(leases)
             .where(*free)

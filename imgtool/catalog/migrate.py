@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgtool.catalog.database import BUSY, FILE, Database
+from imgtool.catalog.database import BUSY, FILE, Database, alone
 from imgtool.catalog.tables import REVISIONS
 from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HEAD = REVISIONS[-1]
-
-#: The server's lock that one migrating process holds: "imgtool" as a number.
-_LOCK = int.from_bytes(b"imgtool", "big")
 
 
 def bring_up(database: Database, *, create: bool) -> None:
@@ -42,10 +39,7 @@ def bring_up(database: Database, *, create: bool) -> None:
     if database.folder is not None:
         _write_ahead(database)
     with database.write() as connection:
-        if not database.sqlite:
-            from sqlalchemy import text
-
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        alone(connection, "imgtool")
         again = _revision(connection, database)
         if again == HEAD:
             return

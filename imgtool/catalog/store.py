@@ -162,12 +162,15 @@ class LocalStore(BlobStore):
         known_key(key)
         with failing(self.place):
             for folder in (self._blobs, self._uploads):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
+                if not os.path.isdir(folder):
+                    os.makedirs(folder, mode=0o700, exist_ok=True)
+                    flush(self.place)
             lock = self._claim(key)
         try:
             return _LocalUpload(key, lock, self._parts(key), os.path.join(self._blobs, key))
         except BaseException:
-            remove(self._parts(key)[0], self.place)
+            with suppress(OutputError):
+                remove(self._parts(key)[0], self.place)
             os.close(lock)
             raise
 
@@ -182,7 +185,11 @@ class LocalStore(BlobStore):
     def open(self, key: str) -> Source:
         path = os.path.join(self._blobs, known_key(key))
         try:
-            return open_file(path, False)
+            source = open_file(path, False)
+            if not same(path, source.fd):
+                source.close()
+                raise InputError(f"{self.place}: {key} is a link, and no data of the store's")
+            return source
         except NotFoundError:
             raise NotFoundError(f"{self.place}: the data of image {key.partition('.')[0]} is missing") from None
 
@@ -275,9 +282,8 @@ class _LocalUpload(Upload):
 
     def _second_name(self, path: str, fd: int, how: Import) -> bool:
         """Give the file `fd` its name here; what stands at `path` by now may be another."""
-        given = os.fstat(fd)
-        if how == "move" and given.st_nlink != 1:
-            return False
+        if how == "move" and not (os.fstat(fd).st_nlink == 1 and same(path, fd)):
+            return False  # it has a name that would stay, through which others could write
         new = f"{self._part}.new"
         remove(new, self._target)
         try:

@@ -8,7 +8,7 @@ only *after* the record has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,7 +93,7 @@ def left(catalog: Catalog) -> Left:
     """What processes left in the middle. Raises InputError."""
     uploads = tuple(_dead_uploads(catalog))
     claims = tuple(key for key in catalog.store.claims() if not catalog.store.alive(key))
-    return Left(uploads, claims, tuple(_deleted(catalog)), tuple(_orphans(catalog)))
+    return Left(uploads, claims, tuple(_deleted(catalog)), tuple(_orphans(catalog, uploads)))
 
 
 def strays(catalog: Catalog) -> tuple[Finding, ...]:
@@ -162,12 +162,18 @@ def _remove(catalog: Catalog, lease: Lease, waiting: list[tuple[str, str]]) -> t
     return count, freed, tuple(failed)
 
 
-def _orphans(catalog: Catalog) -> Iterator[Blob]:
-    """Blobs that no record has and no upload is bringing. Whether one is brought is asked before the records are."""
+def _orphans(catalog: Catalog, dead: Iterable[tuple[str, int]] = ()) -> Iterator[Blob]:
+    """Blobs that no record has and no upload is bringing. Whether one is brought is asked before the records are.
+
+    An upload that its record knows of is bringing it though nothing holds its claim, but for those that are `dead`:
+    where machines share a store whose locks are each machine's own, a claim of another does not show.
+    """
     idle = [blob for blob in catalog.store.blobs() if not catalog.store.alive(blob.key)]
     with catalog.database.read() as connection:
         owned = listing.blobs(connection)
-    return (blob for blob in idle if blob.key not in owned)
+        saving = listing.list_images(connection, Filters(status=("saving",)))
+    brought = {blob_key(kept.record.id, kept.attempt) for kept in saving} - {blob_key(*one) for one in dead}
+    return (blob for blob in idle if blob.key not in owned | brought)
 
 
 def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str, ...]]:

@@ -69,3 +69,15 @@ def test_of_many_processes_one_gets_it(place: str, database: Database) -> None:
     told = [process.communicate()[0] for process in started]
     assert all(process.returncode == 0 for process in started)
     assert "".join(told) == "got it\n"
+
+
+def test_a_clock_that_went_back(database: Database) -> None:
+    """A lease that ends in a year was taken in a year: whoever had it has it no longer."""
+    lost = acquire(database, "scrub", holder="then")
+    with database.write() as connection:
+        connection.execute(text("UPDATE leases SET expires_at = expires_at + 365 * 86400000000"))
+    with acquire(database, "scrub", holder="now"):
+        with pytest.raises(RefusedError, match="ran out"):
+            lost.renew()
+        with pytest.raises(RefusedError, match=r"^now is at it"):
+            acquire(database, "scrub")

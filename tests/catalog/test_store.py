@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from imgtool.catalog import held
 from imgtool.catalog.store import Blob, LocalStore, blob_key, known_key
-from imgtool.errors import NotFoundError, OutputError, RefusedError, UsageError
+from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError, UsageError
 from tests.catalog.made import ID
 from tests.kit import ROOT
 
@@ -275,3 +279,71 @@ def test_no_space(tmp_path: Path) -> None:
     finally:
         if mounted.returncode == 0:
             subprocess.run(["umount", str(full)], check=True)
+
+
+def test_a_link_is_no_blob(store: LocalStore, tmp_path: Path) -> None:
+    """What it leads to is not read, nor removed."""
+    put(store)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    path = Path(store.path(KEY) or "")
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(InputError, match="is a link, and no data of the store's"):
+        store.open(KEY)
+    store.delete(KEY)
+    assert secret.read_bytes() == b"secret"
+
+
+def test_looking_refuses_no_upload(store: LocalStore) -> None:
+    """However long one takes to look whether a claim is held: the upload waits for it."""
+    put(store, key=f"{ID}.9")
+    path = Path(store.place) / "uploads" / f"{KEY}.lock"
+    path.touch()
+    with open(path, "rb") as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        timer = threading.Timer(0.8, fcntl.flock, (looker, fcntl.LOCK_UN))
+        timer.start()
+        put(store)
+        timer.join()
+    assert content(store) == b"image"
+
+
+def test_a_fifo_holds_nobody_up(store: LocalStore) -> None:
+    """Neither as a claim nor as a blob."""
+    put(store, key=f"{ID}.9")
+    os.mkfifo(Path(store.place) / "uploads" / f"{KEY}.lock")
+    os.mkfifo(Path(store.place) / "blobs" / KEY)
+    assert not store.alive(KEY)
+    with pytest.raises(InputError, match="a FIFO"):
+        store.open(KEY)
+
+
+def test_locks_that_a_file_system_has_not(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are told, and nothing is claimed."""
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    put(store, key=f"{ID}.9")
+    (Path(store.place) / "uploads" / f"{KEY}.lock").touch()
+    monkeypatch.setattr(held.fcntl, "flock", none)
+    with pytest.raises(OutputError, match="No locks available"):
+        store.begin(KEY)
+    with pytest.raises(InputError, match="cannot tell whether a file is held"):
+        store.alive(KEY)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_what_the_store_makes_is_its_owners(store: LocalStore, mask: int) -> None:
+    """Whatever the umask."""
+    before = os.umask(mask)
+    try:
+        with store.begin(KEY) as upload:
+            upload.write(b"image")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in Path(store.place).rglob("*")}
+            upload.commit()
+    finally:
+        os.umask(before)
+    assert modes == {"blobs": 0o700, "uploads": 0o700, f"{KEY}.lock": 0o600, f"{KEY}.part": 0o600}
+    assert stat.S_IMODE(os.stat(store.path(KEY) or "").st_mode) == 0o400

@@ -1,0 +1,187 @@
+"""Two at the same: what one does between the steps of the other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgtool.catalog.images import New
+from imgtool.catalog.service import Catalog
+from imgtool.catalog.store import LocalStore
+from imgtool.config.config import Config
+from imgtool.errors import OutputError, RefusedError
+from tests.catalog.test_upkeep import sound
+from tests.kit import ROOT, fixture
+
+GOOD = fixture("qcow2/plain.qcow2")
+
+
+def config_of(place: str, tmp_path: Path) -> Config:
+    """Of a catalog on either database, with a store beside."""
+    return Config(location=place, store=str(tmp_path / "store"))
+
+
+@pytest.fixture
+def catalog(place: str, tmp_path: Path) -> Iterator[Catalog]:
+    """One on either database, as its administrator."""
+    with Catalog.open(identity="root:ops:admin", create=True, config=config_of(place, tmp_path)) as found:
+        yield found
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A file to import."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(GOOD)
+    return path
+
+
+def test_repair_on_a_machine_that_sees_no_locks(
+    catalog: Catalog, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine's upload is ended, or left alone; never is a record active without its data."""
+    with Catalog.open(identity="root:ops:admin", config=config_of(catalog.config.location or "", tmp_path)) as other:
+        monkeypatch.setattr(other.store, "alive", lambda key: False)
+        plain = LocalStore.begin
+
+        def begin(store: LocalStore, key: str) -> Any:
+            upload = plain(store, key)
+            commit = upload.commit
+
+            def late() -> None:
+                commit()
+                seen.append(_orphans_of(other))
+
+            upload.commit = late
+            return upload
+
+        seen: list[list[str]] = []
+        monkeypatch.setattr(LocalStore, "begin", begin)
+        record = catalog.create(New("web", "ops"), image)
+        assert seen == [[]]
+        assert catalog.verify("web")
+        monkeypatch.undo()
+        monkeypatch.setattr(other.store, "alive", lambda key: False)
+        with pytest.raises(RefusedError, match=r"only an image that is saving|another upload|is killed"):
+            catalog.create(New("db", "ops"), image, progress=lambda count: other.repair() and None)
+        assert catalog.show("db").status == "killed"
+        assert sound(catalog) == {"active": 1, "killed": 1}
+        assert record.status == "active"
+
+
+def _orphans_of(catalog: Catalog) -> list[str]:
+    from imgtool.catalog.upkeep import _orphans
+
+    return [blob.key for blob in _orphans(catalog)]
+
+
+def test_a_file_that_changes_while_it_is_moved(catalog: Catalog, image: Path) -> None:
+    """What took its place, or what it became, stays."""
+
+    def replace(record: Any) -> None:
+        os.replace(new, image)
+
+    new = image.with_name("new")
+    new.write_bytes(b"precious")
+    plain = catalog.store.begin
+
+    def begin(key: str) -> Any:
+        upload = plain(key)
+        close = upload.close
+        upload.close = lambda: (replace(None), close())
+        return upload
+
+    catalog.store.begin = begin  # type: ignore[method-assign] # replaced when all is done but the removing
+    with pytest.raises(OutputError, match="has changed since, and stays"):
+        catalog.create(New("web", "ops"), image, how="move")
+    assert image.read_bytes() == b"precious"
+    assert catalog.show("web").status == "active"
+    assert catalog.verify("web")
+
+
+@pytest.mark.parametrize("how", ["link", "symlink"])
+def test_a_file_with_other_names_is_copied(catalog: Catalog, image: Path, how: str) -> None:
+    """Moved, it would be changed through them; what goes is the name that was given."""
+    other = image.with_name("other")
+    if how == "link":
+        os.link(image, other)
+    else:
+        other.symlink_to(image)
+    catalog.create(New("web", "ops"), other, how="move")
+    assert not os.path.lexists(other)
+    image.write_bytes(b"changed")
+    assert catalog.verify("web")
+
+
+QUOTA = """
+import sys
+from imgtool.catalog.images import New
+from imgtool.catalog.service import Catalog
+from imgtool.config.config import Config
+from imgtool.errors import RefusedError
+place, store, name = sys.argv[1:]
+config = Config(location=place, store=store, total_images=3)
+with Catalog.open(identity="root:ops:admin", config=config) as catalog:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(3):
+        try:
+            catalog.reserve(New(f"{name}-{number}", "ops"))
+        except RefusedError:
+            continue
+"""
+
+
+def test_quotas_hold_for_many_at_once(catalog: Catalog, tmp_path: Path) -> None:
+    """Of more than there is room for, as many as there is room for."""
+    arguments = [sys.executable, "-c", QUOTA, catalog.config.location or "", str(tmp_path / "store")]
+    started = [
+        subprocess.Popen([*arguments, str(number)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for number in range(5)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate()
+        assert process.returncode == 0
+    assert len(catalog.list()) == 3
+
+
+def test_deleted_while_it_is_saved(catalog: Catalog, image: Path, tmp_path: Path) -> None:
+    """And scrubbed: who has begun to read it reads it to the end."""
+    record = catalog.create(New("web", "ops"), image)
+
+    def gone(count: int) -> None:
+        catalog.delete(record.id)
+        catalog.scrub(delay=0)
+
+    catalog.save("web", tmp_path / "out", progress=gone)
+    assert (tmp_path / "out").read_bytes() == GOOD
+    assert sound(catalog) == {"deleted": 1}
+
+
+def test_deactivated_and_deleted_while_it_comes(catalog: Catalog) -> None:
+    """An upload under way is not touched by what would end an image."""
+    seen: list[str] = []
+
+    def meanwhile(count: int) -> None:
+        for verb in (catalog.deactivate, catalog.delete):
+            with pytest.raises(RefusedError) as caught:
+                verb("web")
+            seen.append(str(caught.value))
+
+    catalog.create(New("web", "ops"), BytesIO(GOOD), progress=meanwhile)
+    assert len(seen) == 2
+    assert sound(catalog) == {"active": 1}
