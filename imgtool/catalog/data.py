@@ -69,9 +69,23 @@ def upload(
     return _upload(catalog, called, given, asked, progress, begun)
 
 
+def take_over(
+    catalog: Catalog,
+    identifier: str,
+    source: Source,
+    expect: Iterable[str],
+    quarantine: str | None,
+    progress: Progress | None,
+) -> ImageRecord:
+    """Bring what another catalog had into an image. `quarantine`: why it is deactivated as soon as it is there, and
+    never active for others. Raises as `Catalog.upload`."""
+    asked = _asked(catalog, source, "copy", None, expect, ())._replace(quarantine=quarantine)
+    return _upload(catalog, identifier, source, asked, progress, None)
+
+
 def _asked(
     catalog: Catalog,
-    given: Input,
+    given: Input | Source,
     how: str,
     policy: str | os.PathLike[str] | Policy | None,
     expect: Iterable[str],
@@ -97,7 +111,7 @@ def _asked(
 def _upload(
     catalog: Catalog,
     called: str,
-    given: Input,
+    given: Input | Source,
     asked: Asked,
     progress: Progress | None,
     tell: Begun | None,
@@ -132,7 +146,7 @@ def _begin(catalog: Catalog, kept: Kept) -> Kept:
 
 
 def _bring(
-    catalog: Catalog, begun: Kept, claim: Upload, given: Input, asked: Asked, progress: Progress | None
+    catalog: Catalog, begun: Kept, claim: Upload, given: Input | Source, asked: Asked, progress: Progress | None
 ) -> ImageRecord:
     """saving → active, with what came, or RejectedError."""
     record = begun.record
@@ -147,7 +161,10 @@ def _bring(
     with catalog.database.write() as connection:
         catalog.room_for(connection, record.owner, size=stored.size)
         images.keep_verdict(connection, record.id, text)
-        return moves.finish_upload(connection, record.id, begun.attempt, stored, str(catalog.who)).record
+        kept = moves.finish_upload(connection, record.id, begun.attempt, stored, str(catalog.who))
+        if asked.quarantine is not None:
+            kept = moves.deactivate(connection, record.id, str(catalog.who), asked.quarantine)
+        return kept.record
 
 
 def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """How bytes are taken in. `names`: digests of them; `most`: bytes, None for any; `how`: of a file alone."""
+    """How bytes are taken in. `names`: digests of them; `most`: bytes, None for any; `how`: of a file alone;
+    `quarantine`: why the image is deactivated as soon as it is there."""
 
     policy: Policy
     claims: Claims
@@ -46,6 +47,7 @@ class Asked(NamedTuple):
     how: Import = "copy"
     most: int | None = None
     limits: Limits = DEFAULT
+    quarantine: str | None = None
 
 
 class _Capped:
@@ -70,16 +72,17 @@ class _Capped:
             raise RefusedError(f"more than {human_size(self._most)}: larger than an image may be here")
 
 
-def take_in(upload: Upload, given: Input, asked: Asked, progress: Progress | None = None) -> Verdict:
+def take_in(upload: Upload, given: Input | Source, asked: Asked, progress: Progress | None = None) -> Verdict:
     """Bring an image into the store, uncommitted, and judge it; its digests are in the verdict's report.
 
-    `given`: a path, or a binary file object, which is read to its end. Raises InputError, OutputError, RefusedError
-    for one that is too large.
+    `given`: a path, or a binary file object, which is read to its end, or what was opened already. Raises InputError,
+    OutputError, RefusedError for one that is too large.
     """
-    known_kind(given)
+    if not isinstance(given, Source):
+        known_kind(given)
     sink = _Capped(upload, asked.most)
-    if isinstance(given, (str, os.PathLike)) or seekable(given):
-        with open_input(given) as source:
+    if isinstance(given, (str, os.PathLike, Source)) or seekable(given):
+        with given if isinstance(given, Source) else open_input(given) as source:
             sums = _file(upload, source, sink, asked, progress)
             changed = source.changed() if isinstance(source, FileSource) else None
             name = source.name

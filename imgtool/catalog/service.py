@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from imgtool.catalog.cleaning import Round
     from imgtool.catalog.data import Begun
+    from imgtool.catalog.exporting import Tell
     from imgtool.catalog.flavors import Flavors
     from imgtool.catalog.instances import Instances
     from imgtool.catalog.saving import Watch
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from imgtool.ingest.pump import Progress
     from imgtool.inspection.api import Input
     from imgtool.model.conversion import Conversion
+    from imgtool.model.export import Transfer
     from imgtool.model.upkeep import CatalogInfo, Repaired, Scrubbed, Verification
     from imgtool.policy.policy import Policy
 
@@ -308,6 +310,35 @@ class Catalog(Ground):
         from imgtool.catalog.upkeep import repair, would_repair
 
         return would_repair(self) if dry_run else repair(self)
+
+    def export(
+        self, target: str | os.PathLike[str], *called: str, tell: Tell | None = None, meters: Meters | None = None
+    ) -> tuple[Transfer, ...]:
+        """Write images, all without any named, with their data into a new folder, which appears when it is whole:
+        `manifest.jsonl` (a line is an imgtool.export/1) and `blobs/`. One that fails is left out, and told of.
+
+        `tell`: is told each when it is done. `meters`: as for `verify_all`. Raises RefusedError, OutputError.
+        """
+        from imgtool.catalog.exporting import export
+
+        return export(self, os.fsdecode(target), called, tell, meters)
+
+    def import_from(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        skip_existing: bool = False,
+        tell: Tell | None = None,
+        meters: Meters | None = None,
+    ) -> tuple[Transfer, ...]:
+        """Bring in what an export has: each image is validated anew, and must have the digests of the manifest. One
+        that fails does not stop the rest. `skip_existing`: those whose id is here are no failures.
+
+        `tell`, `meters`: as for `export`. Raises RefusedError for access, InputError for a folder that is none.
+        """
+        from imgtool.catalog.importing import bring_in
+
+        return bring_in(self, os.fsdecode(source), skip_existing=skip_existing, tell=tell, meters=meters)
 
     def unset(self, called: str, *, tags: Iterable[str] = (), properties: Iterable[str] = ()) -> ImageRecord:
         """Take off tags, and remove properties: all of them, or none. Raises as `show`, RefusedError."""

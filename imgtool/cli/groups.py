@@ -49,8 +49,8 @@ GROUPS: dict[str, Group] = {
         ),
     ),
     "catalog": Group(
-        "Make a catalog, and look after it: its numbers, its cleaning, its soundness.",
-        ("init", "info", "scrub", "verify", "repair"),
+        "Make a catalog, and look after it: its numbers, its cleaning, its soundness, copies of it.",
+        ("init", "info", "scrub", "verify", "repair", "export", "import"),
         (
             "imgtool catalog info --config imgtool.toml",
             "imgtool catalog info --catalog catalog --as carol:lab:reader --access access.yaml",

@@ -12,6 +12,8 @@ from imgtool.model.comparison import SCHEMA as COMPARE
 from imgtool.model.comparison import Comparison
 from imgtool.model.conversion import MEASURE_SCHEMA, Conversion, Measure
 from imgtool.model.conversion import SCHEMA as CONVERSION
+from imgtool.model.export import SCHEMA as EXPORT
+from imgtool.model.export import TRANSFER, Exported, Transfer
 from imgtool.model.facts import Facts
 from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
 from imgtool.model.image import SCHEMA as IMAGE
@@ -90,6 +92,16 @@ def repair_schema() -> dict[str, object]:
     return _schema_of(Repaired, REPAIR, "What a repair did, or would do.")
 
 
+def export_schema() -> dict[str, object]:
+    """The schema of imgtool.export/1 (JSON Schema 2020-12)."""
+    return _schema_of(Exported, EXPORT, "One image of an export: a line of its manifest.")
+
+
+def transfer_schema() -> dict[str, object]:
+    """The schema of imgtool.transfer/1 (JSON Schema 2020-12)."""
+    return _schema_of(Transfer, TRANSFER, "What became of one image of an export or an import.")
+
+
 def flavor_schema() -> dict[str, object]:
     """The schema of imgtool.flavor/1 (JSON Schema 2020-12)."""
     return _schema_of(Flavor, FLAVOR_SCHEMA, "What an instance can get.")
@@ -111,6 +123,8 @@ SCHEMAS = {
     "verification": verification_schema,
     "scrub": scrub_schema,
     "repair": repair_schema,
+    "export": export_schema,
+    "transfer": transfer_schema,
     "member": member_schema,
     "change": change_schema,
     "flavor": flavor_schema,
@@ -167,6 +181,8 @@ def _schema(hint: Any, definitions: dict[str, object]) -> dict[str, object]:
         return {"type": "null"}
     if hint in _PLAIN:
         return {"type": _PLAIN[hint]}
+    if hint is object:
+        return {}
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [_schema(argument, definitions) for argument in arguments]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from imgtool.findings.core import Finding
+from imgtool.model.export import Transfer
 from imgtool.model.upkeep import CatalogInfo, Repaired, Scrubbed, Verification
 from imgtool.render.escape import styled, terminal
 from imgtool.render.tables import table
@@ -60,6 +61,14 @@ def repaired(done: Repaired, *, dry_run: bool = False, colour: bool = False) -> 
         f"{human_size(done.freed)} {would}freed\n",
     )
     return "".join(lines) + "".join(verification(one, colour=colour) for one in done.missing)
+
+
+def transferred(done: Transfer) -> str:
+    """What became of one image of an export or an import, on one line."""
+    if done.why is not None:
+        return f"{done.what}: {terminal(done.why)}\n"
+    size = f", {human_size(done.size)}" if done.size else ", without data"
+    return f"{done.id} {terminal(done.name or '')}: {done.what}{size}\n"
 
 
 def made(info: CatalogInfo, *, new: bool) -> str:

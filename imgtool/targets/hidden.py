@@ -53,7 +53,12 @@ def open_hidden(folder: str, base: str) -> tuple[int, str]:
 
 def sweep(folder: str, base: str) -> None:
     """Remove the hidden files of a target that nobody holds. What cannot be looked at stays."""
-    sweep_named(folder, re.compile(re.escape(_prefix(base)) + r"[0-9a-f]{16}\.part", re.ASCII))
+    sweep_named(folder, hidden_pattern(base))
+
+
+def hidden_pattern(base: str) -> re.Pattern[str]:
+    """The hidden names of a target of that name."""
+    return re.compile(re.escape(_prefix(base)) + r"[0-9a-f]{16}\.part", re.ASCII)
 
 
 def sweep_named(folder: str, ours: re.Pattern[str]) -> None:

@@ -15,11 +15,14 @@ from typer.testing import CliRunner
 
 from imgtool.catalog.images import New
 from imgtool.catalog.lease import acquire
+from imgtool.catalog.migrate import HEAD
 from imgtool.catalog.service import Catalog
+from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
+from imgtool.errors import OutputError
 from imgtool.model.schema import SCHEMAS
 from tests.catalog.made import ID
-from tests.catalog.test_checks import OTHER, abandoned, blob, folder_there, gone, half, ownerless
+from tests.catalog.test_checks import OTHER, abandoned, folder_there, gone, half, ownerless
 from tests.kit import fixture
 
 GOOD = fixture("qcow2/plain.qcow2")
@@ -63,12 +66,12 @@ def objects(done: Result, schema: str) -> list[dict[str, object]]:
 def test_init_makes_one_once(folder: Path) -> None:
     """It says where; a second time it says that it is there, and changes nothing."""
     first = run("init")
-    assert (first.exit_code, first.stdout) == (0, f"{folder}/catalog: a catalog was made (sqlite, schema 0002)\n")
+    assert (first.exit_code, first.stdout) == (0, f"{folder}/catalog: a catalog was made (sqlite, schema {HEAD})\n")
     stamp = (folder / "catalog" / "catalog.db").stat().st_mtime_ns
     again = run("init")
     assert (again.exit_code, again.stdout) == (
         0,
-        f"{folder}/catalog: a catalog is there already (sqlite, schema 0002)\n",
+        f"{folder}/catalog: a catalog is there already (sqlite, schema {HEAD})\n",
     )
     assert (folder / "catalog" / "catalog.db").stat().st_mtime_ns == stamp
     assert run("init", "--quiet").stdout == ""
@@ -112,7 +115,7 @@ def test_info_in_words_and_as_an_object(catalog: Catalog) -> None:
         text = run("info").stdout
         (told,) = objects(run("info", "--json"), "catalog")
     lines = text.splitlines()
-    assert "database       sqlite, schema 0002" in lines
+    assert f"database       sqlite, schema {HEAD}" in lines
     assert "active          1       1.75 KiB" in lines
     assert "pending_delete  1       1.75 KiB" in lines
     assert "lab\\u202e  1       1.75 KiB" in lines
@@ -220,13 +223,43 @@ def test_repair_tells_and_does(catalog: Catalog) -> None:
     assert run("repair", "--as", "ann:ops:member").exit_code == 6
 
 
-def test_repair_goes_on_where_something_stays(catalog: Catalog) -> None:
+def test_repair_goes_on_where_something_stays(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The status says that the store could not be written."""
     ownerless(catalog)
-    catalog.delete("web")
-    catalog.scrub(delay=0)
-    blob(catalog, f"{OTHER}.3").mkdir()
+    abandoned(catalog)
+
+    def fails(store: LocalStore, key: str) -> int:
+        raise OutputError(f"{store.place}: {key} stays")
+
+    monkeypatch.setattr(LocalStore, "delete", fails)
     done = run("repair")
     assert done.exit_code == 5
-    assert "1 blob that nobody needs removed\n" in done.stdout
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout.startswith("1 upload without a process ended\n0 blobs that nobody needs removed\n")
+    assert done.stderr == f"imgtool: {catalog.store.place}: {ID}.7 stays\n"
+
+
+def test_export_and_import(catalog: Catalog, folder: Path) -> None:
+    """A line an image; the worst status is the end."""
+    catalog.reserve(New("bare\u202e", "ops", id=OTHER))
+    done = run("export", "out")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"{ID} web: exported, 1.75 KiB\n{OTHER} bare\\u202e: exported, without data\n"
+    assert run("export", "out").exit_code == 5
+    assert run("export", "other", "web", "--quiet").stdout == ""
+    half_done = run("export", "third", "web", "nobody")
+    assert (half_done.exit_code, half_done.stderr) == (3, "imgtool: failed: no image 'nobody'\n")
+    told = objects(run("export", "fourth", "web", "nobody", "--json"), "transfer")
+    assert [(one["what"], one["exit"]) for one in told] == [("exported", 0), ("failed", 3)]
+    run("init", "--catalog", "second")
+    came = run("import", "out", "--catalog", "second")
+    assert (came.exit_code, came.stderr) == (0, "")
+    assert came.stdout == f"{ID} web: imported, 1.75 KiB\n{OTHER} bare\\u202e: imported, without data\n"
+    again = run("import", "out", "--catalog", "second")
+    assert (again.exit_code, again.stdout) == (6, "")
+    assert f"imgtool: failed: image {ID} is here already (active)\n" in again.stderr
+    told = objects(run("import", "out", "--catalog", "second", "--skip-existing", "--json"), "transfer")
+    assert [(one["what"], one["exit"]) for one in told] == [("skipped", 0)] * 2
+    assert run("import", "nowhere").exit_code == 3
+    assert run("import", "out", "--as", "ann:ops:member").exit_code == 6
+    assert run("export", "fifth", "--as", "ann:ops:member").exit_code == 6
+    assert not (folder / "fifth").exists()

@@ -1,0 +1,119 @@
+"""Records and data leave a catalog: a folder with a line for each image, and the data beside, verified on the way.
+
+The folder has `manifest.jsonl` (a line is an imgtool.export/1) and `blobs/ID`. It appears whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from imgtool.catalog import images, listing, members, moves
+from imgtool.catalog.listing import Filters, Sort
+from imgtool.catalog.records import is_id
+from imgtool.errors import DamagedError, InputError, OutputError, RefusedError, UsageError
+from imgtool.model.export import Exported, Transfer
+from imgtool.model.image import ImageRecord, Status
+from imgtool.targets.folder import FolderOutput
+
+if TYPE_CHECKING:
+    from imgtool.catalog.service import Catalog
+    from imgtool.catalog.verifying import Meters
+
+MANIFEST, BLOBS = "manifest.jsonl", "blobs"
+
+#: What became of an image, when it is known.
+Tell = Callable[[Transfer], None]
+
+#: Statuses of images whose data is exported, and of those that have a record alone.
+DATA: tuple[Status, ...] = ("active", "deactivated")
+BARE: tuple[Status, ...] = ("queued", "killed")
+
+
+def export(
+    catalog: Catalog, target: str, called: tuple[str, ...], tell: Tell | None, meters: Meters | None
+) -> tuple[Transfer, ...]:
+    """See `Catalog.export`."""
+    catalog.access.require("export_catalog", catalog.who)
+    chosen = tuple(dict.fromkeys(called or _every(catalog)))
+    with FolderOutput(target) as folder:
+        try:
+            done = _fill(catalog, folder.work, chosen, tell, meters)
+        except OSError as error:
+            raise OutputError(f"{target}: {error.strerror or error}") from error
+        if not called or any(one.what == "exported" for one in done):
+            folder.commit()
+    return done
+
+
+def _fill(
+    catalog: Catalog, folder: str, chosen: tuple[str, ...], tell: Tell | None, meters: Meters | None
+) -> tuple[Transfer, ...]:
+    """Write the images that were chosen; what becomes of each. Raises OSError, OutputError."""
+    import json
+
+    done: list[Transfer] = []
+    seen: set[str] = set()
+    os.mkdir(os.path.join(folder, BLOBS))
+    with open(os.path.join(folder, MANIFEST), "x", encoding="utf-8", newline="\n") as manifest:
+        for one in chosen:
+            try:
+                record = _record(catalog, one)
+                if record.id in seen:
+                    continue
+                seen.add(record.id)
+                told = _one(catalog, record, folder, meters)
+            except (DamagedError, InputError, RefusedError, UsageError) as error:
+                done.append(Transfer(one if is_id(one) else None, None, "failed", 0, str(error), error.exit_status))
+            else:
+                manifest.write(json.dumps(told.to_dict()) + "\n")
+                done.append(Transfer(told.image.id, told.image.name, "exported", _size(told.image)))
+            if tell is not None:
+                tell(done[-1])
+        manifest.flush()
+        os.fsync(manifest.fileno())
+    return tuple(done)
+
+
+def _every(catalog: Catalog) -> tuple[str, ...]:
+    """The ids of all that the identity sees, the oldest first."""
+    wanted = Filters(viewer=catalog.viewer(), status=(*DATA, *BARE))
+    with catalog.database.read() as connection:
+        return tuple(one.record.id for one in listing.list_images(connection, wanted, (Sort("created_at"),)))
+
+
+def _record(catalog: Catalog, called: str) -> ImageRecord:
+    """The image that is meant. Raises NotFoundError, UsageError, RefusedError for one that has nothing whole."""
+    with catalog.database.read() as connection:
+        record = catalog.named(connection, called, "get_image").record
+    if record.status not in (*DATA, *BARE):
+        raise RefusedError(f"image {called} is {record.status}: there is nothing whole to export")
+    return record
+
+
+def _one(catalog: Catalog, record: ImageRecord, folder: str, meters: Meters | None) -> Exported:
+    """Write an image's data, and give its line. Raises NotFoundError, RefusedError, InputError, DamagedError."""
+    if record.status in DATA:
+        path = os.path.join(folder, BLOBS, record.id)
+        if meters is None:
+            record = catalog.save(record.id, path)
+        else:
+            with meters(record) as meter:
+                record = catalog.save(record.id, path, progress=meter)
+    return _line(catalog, record)
+
+
+def _line(catalog: Catalog, record: ImageRecord) -> Exported:
+    """The line of an image whose data is written."""
+    import json
+
+    with catalog.database.read() as connection:
+        kept = images.verdict_of(connection, record.id)
+        shared = tuple(members.members(connection, record.id))
+        past = tuple(moves.history(connection, record.id))
+    return Exported(record, shared, past, None if kept is None else json.loads(kept))
+
+
+def _size(record: ImageRecord) -> int:
+    return record.size or 0 if record.status in DATA else 0
