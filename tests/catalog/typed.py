@@ -38,7 +38,8 @@ class Typed:
 
     def objects(self, *words: str, schema: str = "image", who: str = ADMIN, stdin: bytes | None = None) -> list[Any]:
         """What a command that ends with 0 prints as JSON lines, each of a schema."""
-        done = self(*words, "--json", who=who, stdin=stdin)
+        at = words.index("--") if "--" in words else len(words)
+        done = self(*words[:at], "--json", *words[at:], who=who, stdin=stdin)
         assert done.exit_code == 0, done.stderr
         assert done.stderr == ""
         told = [json.loads(line) for line in done.stdout.splitlines()]
