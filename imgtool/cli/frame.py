@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from imgtool.cli.signals import heard
 from imgtool.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -20,10 +21,6 @@ from imgtool.errors import (
     ImgtoolError,
 )
 from imgtool.render.escape import terminal
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def epilog(*examples: str) -> str:
@@ -48,6 +45,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             leave(EXIT_PIPE)
         except ImgtoolError as error:
+            if heard() is not None:  # what a signal made of somebody's work
+                leave(error.exit_status)
             say_error(error, as_json=bool(kwargs.get("as_json")) or kwargs.get("progress") == "json")
             leave(error.exit_status)
 
@@ -59,7 +58,7 @@ _ABANDONS = frozenset({EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_PIPE})
 
 
 def leave(status: int) -> NoReturn:
-    """End with `status`; what was printed is flushed if somebody still reads it.
+    """End with `status`, or that of a signal that came; what was printed is flushed if somebody still reads it.
 
     When nobody wants the result any more, threads that are still at work are not waited for.
     """
@@ -68,6 +67,7 @@ def leave(status: int) -> NoReturn:
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = status or EXIT_PIPE
+    status = heard() or status
     if status in _ABANDONS:
         sys.stderr.flush()
         os._exit(status)

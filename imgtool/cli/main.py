@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -11,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from imgtool.cli.disk import spell_follow
-from imgtool.cli.frame import Terminated, epilog, leave
+from imgtool.cli.frame import epilog, leave
 from imgtool.cli.groups import GROUPS, NAMES, command_of
+from imgtool.cli.signals import Terminated, end_at_once, hear, heard, unhear
 from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED
 from imgtool.version import __version__
 
@@ -75,13 +75,24 @@ def _group(
     """Inspect, validate and convert disk images that nobody vouches for."""
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
-
-
 def main() -> None:
     """Run the command line; ends by SystemExit with a status of `imgtool.errors.EXIT_TABLE`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            hear()
+            _run()
+        finally:
+            unhear()
+    except SystemExit:
+        raise
+    except BaseException:  # a signal that came while the end was under way
+        status = heard()
+        if status is None:
+            raise
+        end_at_once(status)
+
+
+def _run() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -95,8 +106,10 @@ def main() -> None:
     except BrokenPipeError:
         leave(EXIT_PIPE)
     except Exception:  # noqa: BLE001 - a bug: the trace and status 70 are the contract
-        import traceback
+        status = heard()
+        if status is None:
+            import traceback
 
-        traceback.print_exc()
-        print("imgtool: this is a bug; please report it with the lines above", file=sys.stderr)
+            traceback.print_exc()
+            print("imgtool: this is a bug; please report it with the lines above", file=sys.stderr)
         leave(EXIT_BUG)

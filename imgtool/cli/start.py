@@ -11,17 +11,14 @@ def main() -> None:
     """Load the command line and run it.
 
     Loading makes many objects that stay: the garbage collector is off meanwhile (a verb turns it on again). Who
-    interrupts it then ends it, without a trace of where.
+    interrupts it then ends it, without a trace of where; later it is heard.
     """
     gc.disable()
-    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if heard:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _later("pdb")
     from imgtool.cli.main import main as run
 
-    if heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 

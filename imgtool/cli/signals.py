@@ -1,0 +1,60 @@
+"""Signals that end the program: each is an exception where the main thread is, and remembered.
+
+Such an exception can come anywhere, also in a library that makes another failure of it: what was heard decides how
+the program ends, whatever came of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from imgtool.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+#: The statuses of the signals that were heard, in order.
+_heard: list[int] = []
+
+
+def hear() -> None:
+    """From now on SIGTERM raises Terminated, and SIGINT KeyboardInterrupt where it is not ignored."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def heard() -> int | None:
+    """The status of the first signal that came; None where none did."""
+    return _heard[0] if _heard else None
+
+
+def unhear() -> None:
+    """From now on a signal ends the process, as there is nothing left to put away."""
+    for number, handler in ((signal.SIGTERM, _terminate), (signal.SIGINT, _interrupt)):
+        if signal.getsignal(number) is handler:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def end_at_once(status: int) -> None:
+    """End without waiting for other threads, and without what runs at the end of a program."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass
+    os._exit(status)
+
+
+def _terminate(number: int, frame: object) -> None:
+    _heard.append(EXIT_TERMINATED)
+    raise Terminated
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _heard.append(EXIT_INTERRUPTED)
+    raise KeyboardInterrupt

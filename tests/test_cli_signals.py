@@ -1,0 +1,54 @@
+"""However a signal comes out of the work that it interrupts, the program ends with its status and without a trace."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+#: A command line whose work meets a signal in a place that makes something else of it.
+PROGRAM = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from imgtool.cli import frame, main
+from imgtool.errors import OutputError
+where, number = sys.argv[1], int(sys.argv[2])
+
+def meet(error):
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+    except BaseException:
+        raise error from None
+
+def app(args):
+    if where == "library":
+        meet(RuntimeError("release unlocked lock"))
+    if where == "verb":
+        frame.verb(lambda: meet(OutputError("x: cannot write")))()
+    if where == "end":
+        print("done")
+        raise SystemExit(0)
+
+def late():
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+main.app = app
+if where == "end":
+    main.unhear = late
+main.main()
+"""
+
+
+@pytest.mark.parametrize("where", ["library", "verb", "end"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_heard_decides(where: str, number: int, status: int) -> None:
+    """A library that makes a failure of it, a verb's own error because of it, the very end of the program."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, where, str(int(number))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, "")
+    assert done.stdout == ("done\n" if where == "end" else "")
