@@ -180,7 +180,7 @@ def catches_all(node: ast.AST) -> bool:
 
 def test_everything_is_caught_only_where_it_is_named() -> None:
     """No broad `except` that swallows but the guards and the command's last resort,
-#: and what a signal makes of its end."""
+    #: and what a signal makes of its end."""
     found = {told(path): sum(map(catches_all, ast.walk(tree(path)))) for path in modules("imgtool")}
     assert {name: count for name, count in found.items() if count} == CATCHES_ALL
 
@@ -330,3 +330,25 @@ def test_loading_a_verb_loads_no_engine(verb: str) -> None:
         *(f"imgtool.cli.{name}" for name in (verb, "board", "targets", "disk")),
         *("imgtool.render.conversions", "imgtool.render.tables", "imgtool.units"),
     }
+
+
+def test_listing_images_loads_the_records_alone(tmp_path: Path) -> None:
+    """Beyond typer and SQLAlchemy nothing heavy: no migration, no YAML, no rich, no reader, no other verb."""
+    from imgtool.catalog.service import Catalog
+    from imgtool.config.config import Config
+
+    place = str(tmp_path / "catalog")
+    Catalog.open(place, create=True, config=Config()).close()
+    words = ["image", "list", "--long", "--catalog", place, "--config", "/dev/null"]
+    names = loaded(
+        "import contextlib, io\nfrom imgtool.cli.main import app\n"
+        f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    app({words!r})"
+    )
+    more = names - loaded("import typer, sqlalchemy, sqlalchemy.dialects.sqlite")
+    assert heavies(more) <= {"json"}
+    assert not {"alembic", "yaml", "rich", "construct", "psycopg", "imgtool.model.jsonable"} & more
+    ours = {name.split(".")[1] for name in more if name.startswith("imgtool.")}
+    assert not {"conversion", "disks", "ingest", "inspection", "structs", "codecs", "targets"} & ours
+    assert rooms(names, "formats") | rooms(names, "containers") | rooms(names, "volumes") == set()
+    assert {name for name in more if name.startswith("imgtool.cli.image.")} == {"imgtool.cli.image.list"}
+    assert not {f"imgtool.catalog.{name}" for name in ("data", "intake", "instances", "upkeep", "swap")} & more

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imgtool.model.image import CHANGE, MEMBER, Change, ImageRecord, Member
-from imgtool.model.jsonable import value_object
 from imgtool.render.escape import terminal
 from imgtool.render.tables import table
 from imgtool.units import human_size
@@ -34,12 +33,16 @@ def member_line(member: Member) -> str:
     """One object on one line."""
     import json
 
+    from imgtool.model.jsonable import value_object
+
     return json.dumps(value_object(member, MEMBER)) + "\n"
 
 
 def change_line(change: Change) -> str:
     """One object on one line."""
     import json
+
+    from imgtool.model.jsonable import value_object
 
     return json.dumps(value_object(change, CHANGE)) + "\n"
 
