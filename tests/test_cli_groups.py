@@ -15,7 +15,7 @@ import pytest
 
 from imgtool.cli.groups import GROUPS, command_of
 from imgtool.errors import EXIT_TABLE
-from tests.catalog.seed import seeded
+from tests.catalog.seed import launched, seeded
 from tests.test_cli import call, examples_of
 
 #: Options that every verb of a group takes: the group's own help has examples of them.
@@ -41,6 +41,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files and the catalog that examples name."""
     folder = tmp_path_factory.mktemp("seed")
     seeded(folder)
+    launched(folder)
     return folder
 
 

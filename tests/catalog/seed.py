@@ -17,7 +17,7 @@ ADMIN = "root:ops:admin"
 def seeded(folder: Path) -> None:
     """Make it: files disk.img (qcow2), other.img (raw), imgtool.toml, access.yaml; images web, public,
     shared (with lab), quarantined (deactivated), retired (pending_delete), reserved (queued),
-    appliance (an OVA); instances vm1, vm2, vm3 over quarantined; in bin a QEMU that does nothing."""
+    appliance (an OVA); in bin a QEMU that does nothing."""
     _emulators(folder / "bin")
     (folder / "disk.img").write_bytes(fixture("qcow2/plain.qcow2"))
     (folder / "other.img").write_bytes(bytes(1 << 20))
@@ -39,6 +39,11 @@ def seeded(folder: Path) -> None:
         catalog.delete("retired")
         catalog.reserve(New("reserved", "ops"))
         catalog.create(New("appliance", "ops"), BytesIO(fixture("ova/small.ova.gz")))
+
+
+def launched(folder: Path) -> None:
+    """Make instances vm1, vm2, vm3 over quarantined, which cannot be deleted then."""
+    with Catalog.open(identity=ADMIN, config=Config(location=str(folder / "catalog"))) as catalog:
         for name in ("vm1", "vm2", "vm3"):
             catalog.instances.create(name, "quarantined", "m1.tiny")
 
