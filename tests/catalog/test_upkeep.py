@@ -128,7 +128,7 @@ def run(folder: Path, kills: int, processes: int) -> None:
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """A few times."""
-    run(tmp_path, 4, 2)
+    run(tmp_path, 2, 2)
 
 
 @pytest.mark.full
