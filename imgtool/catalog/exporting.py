@@ -36,6 +36,8 @@ def export(
 ) -> tuple[Transfer, ...]:
     """See `Catalog.export`."""
     catalog.access.require("export_catalog", catalog.who)
+    if not target or "\0" in target:
+        raise UsageError("name the folder that is to be made")
     chosen = tuple(dict.fromkeys(called or _every(catalog)))
     with FolderOutput(target) as folder:
         try:

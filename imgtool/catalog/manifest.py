@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from imgtool.catalog import records
 from imgtool.catalog.exporting import BARE, BLOBS, DATA, MANIFEST
 from imgtool.catalog.images import New
-from imgtool.errors import InputError, NotFoundError, NotRegularError
+from imgtool.errors import InputError, NotFoundError, NotRegularError, UsageError
 from imgtool.ingest.digests import parse_expected
 from imgtool.model.export import SCHEMA
 from imgtool.sources.file import FileSource
@@ -43,6 +43,8 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.place = path
+        if not path or "\0" in path:
+            raise UsageError("name the folder of an export")
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:

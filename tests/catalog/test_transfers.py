@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imgtool.catalog import manifest
 from imgtool.catalog.images import New
@@ -20,7 +23,15 @@ from imgtool.catalog.listing import Filters
 from imgtool.catalog.moves import begin_upload
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
-from imgtool.errors import ExistsError, InputError, NotFoundError, NotRegularError, OutputError, RefusedError
+from imgtool.errors import (
+    ExistsError,
+    InputError,
+    NotFoundError,
+    NotRegularError,
+    OutputError,
+    RefusedError,
+    UsageError,
+)
 from imgtool.model.schema import export_schema
 from tests.catalog.made import ID
 from tests.catalog.server import Server
@@ -148,6 +159,11 @@ def test_nothing_is_replaced(catalog: Catalog, tmp_path: Path) -> None:
             catalog.export(f"{tmp_path}/{name}")
     with pytest.raises(OutputError):
         catalog.export(tmp_path / "no" / "folder")
+    for odd in ("", "a\0b"):
+        with pytest.raises(UsageError):
+            catalog.export(odd)
+        with pytest.raises(UsageError):
+            catalog.import_from(odd)
     assert [one.what for one in catalog.export(tmp_path / "out", "nobody")] == ["failed"]
     assert sorted(os.listdir(tmp_path)) == ["disk.img", "one", "store-one", "there"]
 
@@ -211,6 +227,22 @@ def write(folder: Path, *lines: object) -> None:
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Lists and objects of it."""
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+
+
+def _as_line(value: object) -> bytes:
+    """A line of a manifest, with the schema's name in it where it is an object."""
+    return json.dumps({"schema": "imgtool.export/1", **value} if isinstance(value, dict) else value).encode()
+
+
+#: The fields that are read.
+NAMES = (
+    *("id", "name", "owner", "status", "visibility", "protected", "tags", "properties", "min_disk", "min_ram"),
+    *("disk_format", "container_format", "size", "checksum", "os_hash_algo", "os_hash_value"),
+)
+
 FAULTS: list[tuple[str, object, int]] = [
     ("id", "../../../etc/passwd", 2),
     ("id", ID + "/..", 2),
@@ -257,52 +289,82 @@ FAULTS: list[tuple[str, object, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "status"), FAULTS)
-def test_no_field_is_trusted(
-    catalog: Catalog, second: Catalog, tmp_path: Path, field: str, value: object, status: int
-) -> None:
-    """Each is judged as if it were typed; a fault of one image leaves the other, and nothing of its own but a record
+def numbered(number: int) -> str:
+    """An id of its own."""
+    return f"{number:08x}-1234-1234-1234-123456789abc"
+
+
+def test_no_field_is_trusted(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """Each is judged as if it were typed; a fault of one image leaves the others, and nothing of its own but a record
     whose upload failed."""
     folder, line = exported(catalog, tmp_path)
-    good = {**line, "image": {**line["image"], "id": OTHER}}
-    (folder / "blobs" / OTHER).write_bytes(GOOD)
-    write(folder, {**line, "image": {**line["image"], field: value}}, good)
-    first, other = second.import_from(folder)
-    assert (first.exit, other.what) == (status, "imported")
-    assert (first.what == "imported") == (status == 0)
-    assert second.show(OTHER).status == "active"
-    if status == 1:
-        assert second.show(ID).status == "killed"
-    elif status:
-        with pytest.raises(NotFoundError):
-            second.show(ID)
+    lines = []
+    for number, (field, value, _) in enumerate(FAULTS):
+        os.link(folder / "blobs" / ID, folder / "blobs" / numbered(number))
+        lines.append({**line, "image": {**line["image"], "id": numbered(number), field: value}})
+    write(folder, *lines)
+    done = second.import_from(folder)
+    wrong = [(fault, one) for fault, one in zip(FAULTS, done, strict=True) if one.exit != fault[2]]
+    assert not wrong
+    kept = {one.id: one.status for one in second.list()}
+    status = {0: "active", 1: "killed"}
+    assert kept == {numbered(number): status[code] for number, (_, _, code) in enumerate(FAULTS) if code in status}
     assert not any(second.repair())
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"\n",
-        b"{\n",
-        b"null\n",
-        b"[]\n",
-        b'{"schema": "imgtool.export/2"}\n',
-        b'{"schema": "imgtool.export/1"}\n',
-        b'{"schema": "imgtool.export/1", "image": []}\n',
-        b"[" * 100_000 + b"\n",
-        b"9" * 10_000 + b"\n",
-        b"\xff\xfe\n",
-    ],
-    ids=range(10),
+@given(
+    st.binary(max_size=64)
+    | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), _nested).map(_as_line)
 )
-def test_lines_that_are_none(catalog: Catalog, second: Catalog, tmp_path: Path, line: bytes) -> None:
+@settings(max_examples=200, deadline=None)
+def test_any_line_is_read_or_refused(line: bytes) -> None:
+    """Whatever stands there: no other failure than those that are told."""
+    with suppress(InputError, UsageError):
+        manifest.parsed(line)
+
+
+@pytest.mark.parametrize("field", [None, *NAMES])
+@given(value=st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9), _nested))
+@settings(max_examples=15, deadline=None)
+def test_any_value_is_read_or_refused(field: str | None, value: object) -> None:
+    """In each field of a line that is otherwise whole."""
+    image = dict.fromkeys(("name", "owner", "visibility"), "a") | dict.fromkeys(("min_disk", "min_ram", "size"), 1)
+    image |= {"id": ID, "status": "active", "protected": False, "tags": [], "properties": {}}
+    image |= {"checksum": "0" * 32, "os_hash_algo": "md5", "os_hash_value": "0" * 32}
+    line = {"schema": "imgtool.export/1", "image": image, "members": []}
+    if field is None:
+        line["members"] = [value]
+    else:
+        image[field] = value
+    with suppress(InputError, UsageError):
+        manifest.parsed(json.dumps(line).encode())
+
+
+LINES = (
+    b"\n",
+    b"{\n",
+    b"null\n",
+    b"[]\n",
+    b'{"schema": "imgtool.export/2"}\n',
+    b'{"schema": "imgtool.export/1"}\n',
+    b'{"schema": "imgtool.export/1", "image": []}\n',
+    b"[" * 100_000 + b"\n",
+    b"9" * 10_000 + b"\n",
+    b"\xff\xfe\n",
+)
+
+
+def test_lines_that_are_none(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
     """Each is told by its number, and the next one is read."""
     folder, _ = exported(catalog, tmp_path)
     good = (folder / "manifest.jsonl").read_bytes()
-    (folder / "manifest.jsonl").write_bytes(line + good)
-    first, other = second.import_from(folder)
-    assert (first.id, first.what, first.exit, other.what) == (None, "failed", 3, "imported")
-    assert (first.why or "").startswith("line 1 of the manifest: ")
+    (folder / "manifest.jsonl").write_bytes(b"".join(LINES) + good)
+    *failed, other = second.import_from(folder)
+    assert [(one.id, one.what, one.exit) for one in failed] == [(None, "failed", 3)] * len(LINES)
+    assert [(one.why or "").partition(":")[0] for one in failed] == [
+        f"line {number} of the manifest" for number in range(1, len(LINES) + 1)
+    ]
+    assert other.what == "imported"
 
 
 def test_a_line_has_a_most(
