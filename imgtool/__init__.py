@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from imgtool.model.comparison import Comparison
     from imgtool.model.conversion import Conversion, Measure
     from imgtool.model.image import ImageRecord
+    from imgtool.model.instance import Flavor, InstanceRecord
     from imgtool.model.report import Report
     from imgtool.model.verdict import Claims, Verdict
     from imgtool.policy.policy import Policy
@@ -65,6 +66,7 @@ _PLACES = {
     "DiskError": "imgtool.sources.disk",
     "EncryptedError": "imgtool.sources.disk",
     "Finding": "imgtool.findings.core",
+    "Flavor": "imgtool.model.instance",
     "Identity": "imgtool.catalog.identity",
     "ImageChanges": "imgtool.catalog.images:Changes",
     "ImageFilters": "imgtool.catalog.listing:Filters",
@@ -72,6 +74,7 @@ _PLACES = {
     "ImageSort": "imgtool.catalog.listing:Sort",
     "ImgtoolError": "imgtool.errors",
     "InputError": "imgtool.errors",
+    "InstanceRecord": "imgtool.model.instance",
     "Limits": "imgtool.limits",
     "Measure": "imgtool.model.conversion",
     "NewImage": "imgtool.catalog.images:New",
@@ -104,6 +107,7 @@ __all__ = [
     "DiskError",
     "EncryptedError",
     "Finding",
+    "Flavor",
     "Identity",
     "ImageChanges",
     "ImageFilters",
@@ -111,6 +115,7 @@ __all__ = [
     "ImageSort",
     "ImgtoolError",
     "InputError",
+    "InstanceRecord",
     "Limits",
     "Measure",
     "NewImage",

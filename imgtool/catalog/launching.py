@@ -14,7 +14,7 @@ from imgtool.disks.recognise import entry_named, read_as
 from imgtool.errors import ContentError, InputError, RefusedError
 from imgtool.limits import DEFAULT
 from imgtool.model.instance import Flavor
-from imgtool.units import GIB
+from imgtool.units import GIB, SECTOR, ceil_div
 
 if TYPE_CHECKING:
     from imgtool.catalog.machines import Claim, InstanceStore
@@ -67,7 +67,7 @@ def root_size(store: BlobStore, kept: Kept, flavor: Flavor) -> int:
 
 
 def _seen(store: BlobStore, kept: Kept) -> int:
-    """What a guest sees of an image that stands by itself, in bytes."""
+    """What a guest sees of an image that stands by itself: bytes, whole sectors."""
     record, blob = kept.record, str(kept.blob)
     entry = entry_named(str(record.disk_format))
     with store.open(blob) as source:
@@ -78,7 +78,7 @@ def _seen(store: BlobStore, kept: Kept) -> int:
             size = disk.size
     if not size:
         raise RefusedError(f"image {record.id} has no bytes: there is nothing to start from")
-    return size
+    return ceil_div(size, SECTOR) * SECTOR
 
 
 def unchanged(store: BlobStore, kept: Kept, progress: Progress | None = None) -> None:

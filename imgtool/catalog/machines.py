@@ -50,8 +50,8 @@ class Claim(ABC):
     fd: int
 
     @abstractmethod
-    def overlay(self, size: int, blob: str, driver: str) -> int:
-        """Make the root disk over a blob, by what QEMU calls its format: the bytes that a guest will see.
+    def overlay(self, size: int, blob: str, driver: str) -> None:
+        """Make the root disk of so many bytes over a blob; `driver`: what QEMU calls its format.
 
         Raises OutputError, UnsupportedError for a size that no disk has."""
 
@@ -174,13 +174,12 @@ class _LocalClaim(Claim):
     def _file(self, ending: str) -> str:
         return os.path.join(self._folder, f"{self._id}.{ending}")
 
-    def overlay(self, size: int, blob: str, driver: str) -> int:
+    def overlay(self, size: int, blob: str, driver: str) -> None:
         from imgtool.formats.qcow2.write.overlay import write_overlay
 
         with FileOutput(self._file(DISKS["root"])) as output:
-            seen = write_overlay(output, size, self._store.backing(blob), driver)
+            write_overlay(output, size, self._store.backing(blob), driver)
             self._appear(output)
-        return seen
 
     def empty(self, disk: Disk, size: int) -> None:
         with FileOutput(self._file(DISKS[disk])) as output:

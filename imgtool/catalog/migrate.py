@@ -7,6 +7,7 @@ itself; of a server the copy is the administrator's (pg_dump). A newer schema th
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HEAD = REVISIONS[-1]
+
+#: A copy that is not whole yet.
+_HALF = re.compile(r"catalog-\d{4}-\d{8}T\d{6}Z\.db\.part", re.ASCII)
 
 
 def bring_up(database: Database, *, create: bool) -> None:
@@ -109,13 +113,18 @@ def _write_ahead(database: Database) -> None:
 
 
 def back_up(folder: str, revision: str) -> str:
-    """Copy the database beside itself before it is migrated; the copy's path. Raises OutputError."""
+    """Copy the database beside itself before it is migrated; the copy's path. Raises OutputError.
+
+    Half copies that killed processes left are removed: only one process migrates at a time.
+    """
     import sqlite3
 
     path = os.path.join(folder, FILE)
     target = os.path.join(folder, f"catalog-{revision}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.db")
     part = f"{target}.part"
     try:
+        for name in filter(_HALF.fullmatch, os.listdir(folder)):
+            os.unlink(os.path.join(folder, name))
         with (
             closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY)) as source,
             closing(sqlite3.connect(part)) as copy,

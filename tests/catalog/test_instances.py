@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 import imgtool
 from imgtool.catalog.images import Changes, New
@@ -180,6 +182,36 @@ def test_a_disk_that_is_too_small(as_: As, tmp_path: Path) -> None:
         catalog.instances.create("web1", "large", "full")
     catalog.change("large", Changes(min_disk=7))
     assert catalog.instances.create("web1", "large", "plain").size == (1 << 30) + 512
+
+
+def test_a_disk_that_ends_within_a_sector(as_: As, tmp_path: Path) -> None:
+    """The guest sees whole sectors, of zeros behind the end."""
+    catalog = as_()
+    filled(catalog, tmp_path)
+    (tmp_path / "odd.img").write_bytes(b"x" * 1000)
+    catalog.create(New("odd", "ops"), tmp_path / "odd.img")
+    record = catalog.instances.create("web1", "odd", "plain")
+    assert record.size == 1024
+    done = catalog.instances.snapshot("web1", "golden")
+    assert done.virtual_size == 1024
+    with imgtool.open_disk(catalog.store.path(f"{done.id}.1") or "") as disk:
+        assert disk.read_at(0, 1024) == b"x" * 1000 + bytes(24)
+
+
+def test_the_database_itself_holds_on(as_: As, tmp_path: Path) -> None:
+    """An image that instances stand on cannot get another status, whoever changes the record."""
+    catalog = as_()
+    filled(catalog, tmp_path)
+    catalog.instances.create("web1", "base", "plain")
+    with pytest.raises(IntegrityError, match="images_instances"):
+        _without_moves(catalog, "UPDATE images SET status = 'deleted' WHERE name = 'base'")
+    with pytest.raises(IntegrityError, match="images_instances"):
+        _without_moves(catalog, "UPDATE images SET instances = -1 WHERE name = 'base'")
+
+
+def _without_moves(catalog: Catalog, statement: str) -> None:
+    with catalog.database.write() as connection:
+        connection.execute(text(statement))
 
 
 @pytest.mark.parametrize(

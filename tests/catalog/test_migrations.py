@@ -45,6 +45,7 @@ def check_all_there(place: str, before: dict[str, list[tuple[object, ...]]]) -> 
         assert len(list_images(connection, Filters(status=STATUSES))) == len(before["images"])
         flavors = connection.execute(text("SELECT name, vcpus, ram, disk FROM flavors ORDER BY ram")).all()
         assert [tuple(row) for row in flavors] == USUAL
+    assert "://" in place or not list(Path(place).glob("*.part"))
     after = rows_of(place)
     assert [row[:-1] for row in after["images"]] == before["images"]
     assert {row[-1] for row in after["images"]} <= {0}
