@@ -99,6 +99,8 @@ def _asked(
         raise UsageError(f"an image is imported by copy, move or link, not by {how!r}")
     if isinstance(given, (str, os.PathLike)):
         open_input(given).close()
+        if how == "move" and _own(catalog, os.fsdecode(given)):
+            raise UsageError(f"{os.fsdecode(given)}: is the catalog's own, and cannot be moved; it can be copied")
     elif how != "copy":
         raise UsageError(f"a stream cannot be imported by {how}: a path is needed")
     expected = tuple(parse_expected(text) for text in expect)
@@ -175,6 +177,13 @@ def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> No
     with suppress(ImgtoolError), catalog.database.read() as connection:
         if images.get(connection, begun.record.id).blob != key:
             catalog.store.delete(key)
+
+
+def _own(catalog: Catalog, path: str) -> bool:
+    """True for a file of the catalog itself: its database, or data of the store's. (Disks of instances are moved.)"""
+    place = catalog.store.place
+    folders = (place, os.path.join(place, "blobs"), os.path.join(place, "uploads"), catalog.database.folder)
+    return os.path.dirname(os.path.realpath(path)) in {os.path.realpath(one) for one in folders if one is not None}
 
 
 def _identity(path: str) -> tuple[int, ...] | None:

@@ -133,7 +133,10 @@ def _format(record: ImageRecord) -> str | None:
 
 def _outside(catalog: Catalog, target: str) -> None:
     """Raises OutputError for a target that lies in the catalog itself."""
-    real = os.path.realpath(target)
+    try:
+        real = os.path.realpath(target)
+    except ValueError as error:
+        raise OutputError(f"{target!r}: {error}") from error
     for place in (catalog.store.place, catalog.database.folder):
         if place is not None and real.startswith(os.path.join(os.path.realpath(place), "")):
             raise OutputError(f"{target}: is in the catalog's own folder; name a file elsewhere")

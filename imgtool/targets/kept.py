@@ -15,6 +15,8 @@ from imgtool.errors import OutputError
 from imgtool.targets.hidden import lock
 from imgtool.targets.output import FileOutput, free_target, umask
 
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 #: Bits of a mode with which others may write.
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -33,17 +35,16 @@ class KeptOutput(FileOutput):
 
     def _nameless(self) -> int:
         while True:
+            made = True
             try:
-                fd = os.open(
-                    self._called, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
-                )
-            except OSError as error:
-                if error.errno != errno.ELOOP:
-                    raise
-                os.unlink(self._called)  # a link, which no run leaves
+                fd = os.open(self._called, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                made = False
+                fd = self._left()
+            if fd < 0:
                 continue
             try:
-                if self._ours(fd):
+                if self._ours(fd, made):
                     self.found = os.fstat(fd).st_size
                     return fd
             except BaseException:
@@ -51,15 +52,28 @@ class KeptOutput(FileOutput):
                 raise
             os.close(fd)
 
-    def _ours(self, fd: int) -> bool:
-        """True for a file that is held now and that nobody else can write; others lose the name."""
+    def _left(self) -> int:
+        """What has the hidden name, open; -1 where that was a link, which no run leaves, or nothing any more."""
+        try:
+            return os.open(self._called, _FLAGS)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                os.unlink(self._called)
+            elif error.errno != errno.ENOENT:
+                raise
+        return -1
+
+    def _ours(self, fd: int, made: bool) -> bool:
+        """True for a file that is held now, and that was made now or that nobody else can write; others lose the
+        name. (Where a file system has owners and modes of its own, nothing that was left is gone on with.)"""
         status = os.fstat(fd)
         alone = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
-        if alone and not lock(fd):
+        trusted = made or alone
+        if trusted and not lock(fd):
             raise OutputError(f"{self._called}: another run writes it, or its file system has no locks")
         with suppress(FileNotFoundError):
             if os.path.samestat(os.lstat(self._called), os.fstat(fd)):
-                if alone and os.fstat(fd).st_nlink == 1:
+                if trusted and os.fstat(fd).st_nlink == 1:
                     return True
                 os.unlink(self._called)
         return False
@@ -75,7 +89,8 @@ class KeptOutput(FileOutput):
         return data
 
     def commit(self) -> None:
-        os.fchmod(self.fd, 0o666 & ~umask())
+        with suppress(OSError):  # where modes cannot be changed, it stays its owner's
+            os.fchmod(self.fd, 0o666 & ~umask())
         super().commit()
 
     def discard(self) -> None:

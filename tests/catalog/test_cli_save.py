@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
 from imgtool.disks.open import open_disk
 from imgtool.errors import DamagedError, ExistsError, OutputError, RefusedError, RejectedError, UnsupportedError
+from imgtool.targets import kept
 from imgtool.targets.hidden import lock
 from tests.kit import ROOT, fixture
 from tests.targets.kit import small_room
@@ -397,3 +399,29 @@ def test_data_that_goes_while_it_is_asked_for(
     monkeypatch.setattr(catalog.store, "open", late)
     with pytest.raises(RefusedError, match="is deleted: there is no data to read"):
         catalog.save(record.id, tmp_path / "out")
+
+
+def test_a_file_system_with_owners_of_its_own(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every file is somebody else's, and no mode can be changed: nothing is gone on with, all is written."""
+    identifier, content = large(catalog, tmp_path)
+    cut(catalog, identifier, tmp_path / "out", MIB)
+    monkeypatch.setattr(kept.os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(kept.os, "fchmod", _not_permitted)
+    catalog.save(identifier, tmp_path / "out", resume=True)
+    assert (tmp_path / "out").read_bytes() == content
+    assert hidden(tmp_path) == []
+
+
+def _not_permitted(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_name_that_is_no_path(catalog: Catalog, tmp_path: Path) -> None:
+    """Is told."""
+    identifier, _ = large(catalog, tmp_path)
+    for target in (f"{tmp_path}/a\0b", tmp_path / "missing" / "out", tmp_path):
+        for resume in (True, False):
+            with pytest.raises(OutputError):
+                catalog.save(identifier, target, resume=resume)

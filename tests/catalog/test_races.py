@@ -16,7 +16,7 @@ from imgtool.catalog.images import New
 from imgtool.catalog.service import Catalog
 from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
-from imgtool.errors import OutputError, RefusedError
+from imgtool.errors import OutputError, RefusedError, UsageError
 from tests.catalog.test_upkeep import sound
 from tests.kit import ROOT, fixture
 
@@ -185,3 +185,16 @@ def test_deactivated_and_deleted_while_it_comes(catalog: Catalog) -> None:
     catalog.create(New("web", "ops"), BytesIO(GOOD), progress=meanwhile)
     assert len(seen) == 2
     assert sound(catalog) == {"active": 1}
+
+
+def test_the_catalogs_own_files_are_not_moved(tmp_path: Path, image: Path) -> None:
+    """Data of another image, or the database: by any path. Copied, they are images as others."""
+    with Catalog.open(tmp_path / "catalog", identity="root:ops:admin", create=True, config=Config()) as catalog:
+        record = catalog.create(New("web", "ops"), image)
+        blob = tmp_path / "catalog" / "blobs" / f"{record.id}.1"
+        (tmp_path / "link").symlink_to(blob)
+        for path in (blob, tmp_path / "link", tmp_path / "catalog" / "catalog.db"):
+            with pytest.raises(UsageError, match="is the catalog's own, and cannot be moved"):
+                catalog.create(New("other", "ops"), path, how="move")
+        assert catalog.create(New("copy", "ops"), blob).status == "active"
+        assert sound(catalog) == {"active": 2}
