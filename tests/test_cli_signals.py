@@ -28,9 +28,18 @@ def app(args):
         meet(RuntimeError("release unlocked lock"))
     if where == "verb":
         frame.verb(lambda: meet(OutputError("x: cannot write")))()
+    if where == "finalizer":
+        one = Finalized()
+        del one  # the signal comes in here, and cannot be raised
+        time.sleep(10)
     if where == "end":
         print("done")
         raise SystemExit(0)
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+        time.sleep(10)
 
 def late():
     os.kill(os.getpid(), number)
@@ -43,10 +52,11 @@ main.main()
 """
 
 
-@pytest.mark.parametrize("where", ["library", "verb", "end"])
+@pytest.mark.parametrize("where", ["library", "verb", "finalizer", "end"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_was_heard_decides(where: str, number: int, status: int) -> None:
-    """A library that makes a failure of it, a verb's own error because of it, the very end of the program."""
+    """A library that makes a failure of it, a verb's own error because of it, a place where nothing
+    can be raised, the very end of the program."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, where, str(int(number))], capture_output=True, text=True, check=False
     )

@@ -1,7 +1,8 @@
 """Signals that end the program: each is an exception where the main thread is, and remembered.
 
 Such an exception can come anywhere, also in a library that makes another failure of it: what was heard decides how
-the program ends, whatever came of it.
+the program ends, whatever came of it. One that comes where nothing can be raised (a finalizer, a callback of the
+interpreter) is raised anew a moment later.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ class Terminated(BaseException):
 #: The statuses of the signals that were heard, in order.
 _heard: list[int] = []
 
+_AGAIN = 0.005  #: seconds until what could not be raised is raised anew
+
 
 def hear() -> None:
     """From now on SIGTERM raises Terminated, and SIGINT KeyboardInterrupt where it is not ignored."""
+    sys.unraisablehook = _unraised
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
@@ -38,6 +42,7 @@ def unhear() -> None:
     for number, handler in ((signal.SIGTERM, _terminate), (signal.SIGINT, _interrupt)):
         if signal.getsignal(number) is handler:
             signal.signal(number, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def end_at_once(status: int) -> None:
@@ -48,6 +53,19 @@ def end_at_once(status: int) -> None:
     except OSError:
         pass
     os._exit(status)
+
+
+def _unraised(told: sys.UnraisableHookArgs) -> None:
+    """What was raised where nothing can be: a signal is not lost by that, and leaves no trace on stderr."""
+    if _heard and issubclass(told.exc_type, (Terminated, KeyboardInterrupt)):
+        signal.signal(signal.SIGALRM, _again)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    else:
+        sys.__unraisablehook__(told)
+
+
+def _again(number: int, frame: object) -> None:
+    raise KeyboardInterrupt if _heard[0] == EXIT_INTERRUPTED else Terminated
 
 
 def _terminate(number: int, frame: object) -> None:
