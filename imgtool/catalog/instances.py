@@ -113,7 +113,7 @@ class Instances:
         """Register the root disk of an instance, with what is below it, as a new image of the instance's owner.
 
         It is private, and is judged as every image is. Raises as `show`, RefusedError while it runs and where its
-        image is deactivated, RejectedError, InputError, OutputError, ContentError where the image's data is damaged.
+        image is deactivated, RejectedError, InputError, OutputError, DamagedError where the image's data is damaged.
         """
         catalog = self._catalog
         records.name(name)

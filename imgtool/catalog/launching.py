@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from imgtool.catalog.images import Kept
 from imgtool.disks.open import disk_of
 from imgtool.disks.recognise import entry_named, read_as
-from imgtool.errors import ContentError, InputError, RefusedError
+from imgtool.errors import DamagedError, InputError, RefusedError
 from imgtool.limits import DEFAULT
 from imgtool.model.instance import Flavor
 from imgtool.units import GIB, SECTOR, ceil_div
@@ -82,14 +82,14 @@ def _seen(store: BlobStore, kept: Kept) -> int:
 
 
 def unchanged(store: BlobStore, kept: Kept, progress: Progress | None = None) -> None:
-    """Read an image's data and raise ContentError where it is not what was registered, InputError."""
+    """Read an image's data and raise DamagedError where it is not what was registered, InputError."""
     from imgtool.ingest.pump import digest_source
 
     record = kept.record
     with store.open(str(kept.blob)) as source:
         sums = digest_source(source, (str(record.os_hash_algo),), progress)
         if (source.size, sums[str(record.os_hash_algo)]) != (record.size, record.os_hash_value):
-            raise ContentError(f"image {record.id}: its data is not what was registered; instances cannot use it")
+            raise DamagedError(f"image {record.id}: its data is not what was registered; instances cannot use it")
 
 
 def stands_on(store: InstanceStore, identifier: str, kept: Kept) -> None:

@@ -19,7 +19,7 @@ from imgtool.catalog.images import Changes, New
 from imgtool.catalog.service import Catalog
 from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
-from imgtool.errors import ContentError, InputError, NotFoundError, OutputError, RefusedError, UsageError
+from imgtool.errors import DamagedError, InputError, NotFoundError, OutputError, RefusedError, UsageError
 from imgtool.inspection.deep import check
 from imgtool.model.instance import Flavor
 from tests.catalog.launched import CONTENT, MIB, PLAIN, As, digest, filled, folder_of, of_format, write
@@ -326,7 +326,7 @@ def test_data_that_is_damaged_is_not_spread(as_: As, tmp_path: Path) -> None:
     path = Path(catalog.store.path(f"{base.id}.1") or "")
     path.chmod(0o600)
     path.write_bytes(b"x" + CONTENT[1:])
-    with pytest.raises(ContentError, match=f"image {base.id}: its data is not what was registered"):
+    with pytest.raises(DamagedError, match=f"image {base.id}: its data is not what was registered"):
         catalog.instances.snapshot("web1", "golden")
     assert "golden" not in [one.name for one in catalog.list()]
     linked = tmp_path / "linked.img"
@@ -338,7 +338,7 @@ def test_data_that_is_damaged_is_not_spread(as_: As, tmp_path: Path) -> None:
         lambda: catalog.instances.create("web3", "linked", "plain"),
         lambda: catalog.instances.boot("web2"),
     ):
-        with pytest.raises(ContentError, match="its data is not what was registered"):
+        with pytest.raises(DamagedError, match="its data is not what was registered"):
             act()
 
 
