@@ -184,9 +184,8 @@ def daemon(place: str, tmp_path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_two_daemons(open_it: Open, place: str, tmp_path: Path) -> None:
+def take_over(catalog: Catalog, place: str, tmp_path: Path) -> None:
     """Of two processes one cleans; kill -9 of that, and the other does; a signal ends it well."""
-    catalog = open_it()
     deleted(catalog, tmp_path)
     first = daemon(place, tmp_path)
     assert first.stdout is not None
@@ -207,3 +206,21 @@ def test_two_daemons(open_it: Open, place: str, tmp_path: Path) -> None:
     assert second.returncode == 0
     with acquire(catalog.database, TURN):
         pass
+
+
+def test_two_daemons(server: Server, tmp_path: Path) -> None:
+    """As on two machines that share a server."""
+    (tmp_path / "disk.img").write_bytes(GOOD)
+    place = server.fresh()
+    config = Config(location=place, store=str(tmp_path / "store"))
+    with Catalog.open(identity="root:ops:admin", create=True, config=config) as catalog:
+        take_over(catalog, place, tmp_path)
+
+
+@pytest.mark.full
+def test_two_daemons_many_times(open_it: Open, place: str, tmp_path: Path) -> None:
+    """On either database, again and again."""
+    catalog = open_it()
+    for _ in range(5):
+        take_over(catalog, place, tmp_path)
+    print(f"5 takeovers on {catalog.database.place.partition(':')[0]}")

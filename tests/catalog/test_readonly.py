@@ -188,3 +188,29 @@ def test_a_server_that_only_answers(place: str, tmp_path: Path) -> None:
         assert not catalog.info().writable
         with pytest.raises(OutputError, match="it cannot be written"):
             catalog.reserve(New("db", "ops", id=OTHER))
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    """Its data is read; what would write it ends with status 5, and what is left is found by a later repair."""
+    store, image = tmp_path / "store", tmp_path / "disk.img"
+    image.write_bytes(GOOD)
+    store.mkdir()
+    config = Config(location=str(tmp_path / "catalog"), store=str(store), delay=0)
+    with Catalog.open(identity="root:ops:admin", create=True, config=config) as catalog:
+        catalog.create(New("web", "ops", id=ID), image)
+        subprocess.run(as_root("mount", "--bind", str(store), str(store)), check=True)
+        try:
+            subprocess.run(as_root("mount", "-o", "remount,bind,ro", str(store)), check=True)
+            assert all(catalog.verify_all())
+            catalog.save("web", tmp_path / "out")
+            with pytest.raises(OutputError, match="the store cannot be written"):
+                catalog.create(New("db", "ops", id=OTHER), image)
+            with pytest.raises(OutputError, match="the store cannot be written"):
+                catalog.delete("web")
+            assert [one.code for one in catalog.info().waiting] == ["CAT004"]
+            done = catalog.repair()
+            assert (done.blobs, len(done.failed)) == (0, 1)
+        finally:
+            subprocess.run(as_root("umount", str(store)), check=True)
+        assert catalog.repair()[1:3] == (1, len(GOOD))
+        assert catalog.upload(OTHER, image).status == "active"

@@ -473,3 +473,43 @@ def test_the_policy_is_this_catalogs(open_at: Open, catalog: Catalog, tmp_path: 
     assert (failed.exit, "IMG013" in (failed.why or "")) == (1, True)
     full = open_at(str(tmp_path / "three"), total_images=0)
     assert full.import_from(folder)[0].exit == 6
+
+
+def broken_off(second: Catalog, folder: Path, tmp_path: Path, moments: int) -> None:
+    """Kill imports at moments of theirs; a repair and one more import make everything right."""
+    program = (
+        "import sys\nfrom imgtool.catalog.service import Catalog\nfrom imgtool.config.config import Config\n"
+        "config = Config(location=sys.argv[1], store=sys.argv[2])\n"
+        "catalog = Catalog.open(identity='root:ops:admin', config=config)\n"
+        "print('ready', flush=True)\ncatalog.import_from(sys.argv[3], skip_existing=True)\n"
+    )
+    places = (second.config.location or "", second.config.store or "", str(folder))
+    ended = 0
+    for moment in range(moments):
+        process = subprocess.Popen([sys.executable, "-c", program, *places], cwd=ROOT, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.004 * moment + 0.01)
+        process.kill()
+        process.communicate()
+        second.repair()
+        states = {one.status for one in second.list()}
+        assert states <= {"active", "queued", "killed"}
+        assert not [one for one in second.verify_all() if not one]
+        ended += process.returncode == 0
+    last = second.import_from(folder, skip_existing=True)
+    assert {one.what for one in last} <= {"imported", "skipped"}
+    assert {one.status for one in second.list()} == {"active"}
+    assert len(second.list()) == len(last)
+    print(f"{moments} imports killed, {ended} of them too late; {len(last)} images")
+
+
+@pytest.mark.full
+def test_imports_killed_fifty_times(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """At fifty moments, of an export of sixty images."""
+    (tmp_path / "large.img").write_bytes(os.urandom(1 << 20))
+    for number in range(60):
+        catalog.create(New(f"image-{number}", "ops", disk_format="raw"), tmp_path / "large.img")
+    catalog.export(tmp_path / "out")
+    broken_off(second, tmp_path / "out", tmp_path, 50)

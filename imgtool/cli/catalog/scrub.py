@@ -37,7 +37,7 @@ Wakeup = Annotated[
     epilog=epilog(
         "imgtool catalog scrub",
         "imgtool catalog scrub --delay 0 --json",
-        "timeout 2 imgtool catalog scrub --daemon --wakeup 5m --quiet || true",
+        "timeout 1 imgtool catalog scrub --daemon --wakeup 5m --quiet || true",
     ),
 )
 @verb
