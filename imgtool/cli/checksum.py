@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
+from imgtool.cli.batch import file_size
 from imgtool.cli.disk import Follow, FollowIn, Format, opened
 from imgtool.cli.frame import (
     AsJson,
@@ -21,7 +21,7 @@ from imgtool.cli.frame import (
     say_error,
     verb,
 )
-from imgtool.cli.inputs import inputs, listed
+from imgtool.cli.inputs import inputs, listed, readable
 from imgtool.cli.progress import Meter
 from imgtool.errors import EXIT_DONE, EXIT_NO, ImgtoolError, InputError, UsageError, worst
 from imgtool.ingest.digests import algorithm
@@ -95,13 +95,8 @@ def command(
 
 
 def _digests(path: str, names: tuple[str, ...], device: bool, quiet: bool, progress: str) -> dict[str, str]:
-    source: str | IO[bytes] = sys.stdin.buffer if path == "-" else path
-    try:
-        size = None if path == "-" else os.stat(path).st_size
-    except (OSError, ValueError):
-        size = None
-    with Meter(path, size, progress, quiet) as meter:
-        return checksum(source, names, device=device, progress=meter)
+    with Meter(path, file_size(path), progress, quiet) as meter:
+        return checksum(readable(path), names, device=device, progress=meter)
 
 
 def _content(

@@ -12,13 +12,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from imgtool.cli.signals import heard
+from imgtool.cli.streams import let_go
 from imgtool.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
+    EXIT_OUTPUT,
     EXIT_PIPE,
     EXIT_TABLE,
     EXIT_TERMINATED,
     ImgtoolError,
+    OutputError,
+    worst,
 )
 from imgtool.render.escape import terminal
 
@@ -64,9 +68,14 @@ def leave(status: int) -> NoReturn:
     """
     try:
         sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        let_go()
         status = status or EXIT_PIPE
+    except OutputError as error:
+        let_go()
+        if status != EXIT_OUTPUT:
+            say_error(error, as_json=False)
+        status = worst([status, EXIT_OUTPUT])
     status = heard() or status
     if status in _ABANDONS:
         sys.stderr.flush()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterator
 from typing import IO
 
+from imgtool.cli.streams import standard_input
 from imgtool.errors import InputError, UsageError
 
 
@@ -32,15 +32,15 @@ def inputs(
 
 
 def readable(path: str) -> str | IO[bytes]:
-    """An input as the library takes it: a path as it is, for `-` standard input, unbuffered."""
-    return getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if path == "-" else path
+    """An input as the library takes it: a path as it is, for `-` standard input. Raises InputError."""
+    return standard_input() if path == "-" else path
 
 
 def listed(place: str) -> bytes:
     """A list that the user names, whole; `-` is standard input. Raises InputError."""
     try:
         if place == "-":
-            return sys.stdin.buffer.read()
+            return standard_input().read()
         with open(place, "rb") as file:
             return file.read()
     except OSError as error:

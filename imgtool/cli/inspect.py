@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ from imgtool.cli.frame import (
     say_error,
     verb,
 )
-from imgtool.cli.inputs import inputs
+from imgtool.cli.inputs import inputs, readable
 from imgtool.cli.progress import Meter
 from imgtool.errors import EXIT_DONE, EXIT_NO, ImgtoolError, UsageError, worst
 from imgtool.findings.core import SEVERITIES
@@ -201,11 +201,8 @@ def _report(
     progress: Meter,
     on_facts: Callable[[Report], None] | None,
 ) -> Report:
-    source: str | IO[bytes] = path
-    if path == "-":
-        source = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
     return inspect(
-        source,
+        readable(path),
         checksums,
         expect=expect,
         depth=depth,

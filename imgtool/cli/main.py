@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from imgtool.cli.disk import spell_follow
-from imgtool.cli.frame import epilog, leave
+from imgtool.cli.frame import epilog, leave, say_error
 from imgtool.cli.groups import GROUPS, NAMES, command_of
 from imgtool.cli.signals import Terminated, end_at_once, hear, heard, unhear
-from imgtool.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED
+from imgtool.cli.streams import stand
+from imgtool.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED, OutputError
 from imgtool.version import __version__
 
 #: The verbs, in the order of the help; each is the module of its name, or one of `GROUPS`.
@@ -93,10 +94,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    stand()
     try:
         app(args=spell_follow(sys.argv[1:]))
     except Terminated:
@@ -105,6 +103,11 @@ def _run() -> None:
         leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
         leave(EXIT_PIPE)
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else EXIT_DONE)
+    except OutputError as error:
+        say_error(error, as_json=False)
+        leave(error.exit_status)
     except Exception:  # noqa: BLE001 - a bug: the trace and status 70 are the contract
         status = heard()
         if status is None:
