@@ -17,11 +17,12 @@ from imgtool.units import human_size
 
 class LookedAt(NamedTuple):
     """An instance whose disks should be there. missing: those that are not. problem: why its root disk does not
-    stand on its image, None where it does."""
+    stand on its image, None where it does. damage: errors in its tables, where those were read."""
 
     record: InstanceRecord
     missing: tuple[str, ...] = ()
     problem: str | None = None
+    damage: tuple[Finding, ...] = ()
 
 
 @rule("CAT005", "instance-abandoned", "warning")
@@ -81,5 +82,23 @@ def instance_base_differs(looked: LookedAt, limits: Limits) -> Iterator[Finding]
         yield instance_base_differs.at(f"instance {looked.record.id} ({looked.record.name}): {looked.problem}")
 
 
-OF_INSTANCES = (instance_disk_missing, instance_base_differs)
+@rule("CAT307", "instance-disk-damaged", "error")
+def instance_disk_damaged(looked: LookedAt, limits: Limits) -> Iterator[Finding]:
+    """The tables of an instance's root disk do not hold.
+
+    What it checks: the root disk has no error that `imgtool check` would find in its tables. One that runs is not
+    looked at.
+
+    Why it matters: what the guest wrote is lost where the tables are wrong, and a snapshot would be wrong there.
+
+    What to do: see what `imgtool check` says of the disk, in `instances` of the store's folder; bring it back from a
+    backup. `qemu-img check -r all` mends some faults.
+    """
+    record = looked.record
+    for one in looked.damage:
+        told = f"instance {record.id} ({record.name}): its root disk: {one.code} {one.name}: {one.message}"
+        yield instance_disk_damaged.at(told)
+
+
+OF_INSTANCES = (instance_disk_missing, instance_base_differs, instance_disk_damaged)
 RULES = (*OF_INSTANCES, instance_abandoned, disk_without_instance)

@@ -103,15 +103,18 @@ def strays(catalog: Catalog) -> tuple[Finding, ...]:
     return tuple(told)
 
 
-def lost(catalog: Catalog) -> tuple[Finding, ...]:
-    """What is wrong with instances that a repair cannot mend: disks that are missing, or stand on something else."""
+def lost(catalog: Catalog, *, deep: bool = False) -> tuple[Finding, ...]:
+    """What is wrong with instances that a repair cannot mend: disks that are missing, or stand on something else.
+
+    `deep`: the tables of root disks, too, of those that do not run.
+    """
     with catalog.database.read() as connection:
         ready = [one for one in instance_rows.every(connection) if one.status == "ready"]
-    looked = [_look(catalog, record) for record in ready]
+    looked = [_look(catalog, record, deep) for record in ready]
     return tuple(found for one in looked for check in instance_checks.OF_INSTANCES for found in check(one, DEFAULT))
 
 
-def _look(catalog: Catalog, record: InstanceRecord) -> LookedAt:
+def _look(catalog: Catalog, record: InstanceRecord, deep: bool) -> LookedAt:
     store = catalog.instances.store
     missing = store.missing(record.id, disks_of(record))
     if "root" in missing:
@@ -120,6 +123,17 @@ def _look(catalog: Catalog, record: InstanceRecord) -> LookedAt:
         base = images.get(connection, record.image_id)
     try:
         launching.stands_on(store, record.id, base)
+        damage = _damage(store.path(record.id, "root")) if deep and not store.held(record.id) else ()
     except InputError as error:
         return LookedAt(record, missing, str(error))
-    return LookedAt(record, missing)
+    return LookedAt(record, missing, damage=damage)
+
+
+def _damage(root: str) -> tuple[Finding, ...]:
+    """Errors in the tables of a root disk. Raises InputError."""
+    from imgtool.inspection.deep import check_tables
+    from imgtool.sources.file import open_file
+
+    with open_file(root) as source:
+        _, found = check_tables(source, DEFAULT)
+    return tuple(one for one in found if one.severity == "error")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -80,7 +81,8 @@ class Instances:
         catalog.access.require("get_instances", catalog.who, Target(owner=catalog.who.project))
         with catalog.database.read() as connection:
             base = catalog.named(connection, image, "get_image").record.id if image is not None else None
-            return tuple(instance_rows.every(connection, Asked(self._viewer, name, base)))
+            found = instance_rows.every(connection, Asked(self._viewer, name, base))
+        return tuple(map(self._as_it_is, found))
 
     @property
     def _viewer(self) -> str | None:
@@ -89,7 +91,12 @@ class Instances:
     def show(self, called: str) -> InstanceRecord:
         """The instance of an id or a name. Raises NotFoundError, UsageError for a name of several, RefusedError."""
         with self._catalog.database.read() as connection:
-            return self._named(connection, called, "get_instances")
+            found = self._named(connection, called, "get_instances")
+        return self._as_it_is(found)
+
+    def _as_it_is(self, record: InstanceRecord) -> InstanceRecord:
+        """A record that says whether it runs, which is known where its disks are."""
+        return replace(record, status="running") if self.store.running(record.id) else record
 
     def _named(self, connection: Connection, called: str, action: Action) -> InstanceRecord:
         found = instance_rows.find(connection, called, self._viewer)
@@ -153,6 +160,7 @@ class Instances:
             below = boot.Base(path, str(base.record.disk_format))
             root, *others = (self.store.path(record.id, disk) for disk in disks_of(record))
             given = boot.Given(network, display, accel)
+            claim.run()
             boot.run(program, record, boot.Disks(root, below, tuple(others)), given, claim.fd)
 
     def _ready(self, called: str, action: Action, what: str) -> tuple[InstanceRecord, Kept]:

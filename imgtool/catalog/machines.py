@@ -32,6 +32,7 @@ Disk = Literal["root", "ephemeral", "swap"]
 DISKS: dict[Disk, str] = {"root": "root.qcow2", "ephemeral": "ephemeral.raw", "swap": "swap.raw"}
 
 _AN_ID = "an instance's id"
+_RUNS = b"running"  #: what stands in a lock that a machine holds
 _SNAPSHOT = "snapshot.qcow2"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
@@ -58,6 +59,10 @@ class Claim(ABC):
     @abstractmethod
     def empty(self, disk: Disk, size: int) -> None:
         """Make another disk of so many bytes; of a swap disk its signature, too. Raises OutputError."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Say that what holds it is a machine that runs. Raises OutputError."""
 
     @abstractmethod
     def snapshot(self) -> str:
@@ -98,6 +103,10 @@ class InstanceStore(ABC):
         """True while some process holds an instance. Raises InputError."""
 
     @abstractmethod
+    def running(self, identifier: str) -> bool:
+        """True while a machine that runs holds an instance. Raises InputError."""
+
+    @abstractmethod
     def path(self, identifier: str, disk: Disk) -> str:
         """The file of a disk."""
 
@@ -127,6 +136,7 @@ class LocalInstances(InstanceStore):
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             lock = self._lock(identifier)
             fd = hold(lock, f"instance {identifier}: it runs, or another process is at it")
+            os.ftruncate(fd, 0)
         return _LocalClaim(self, self._folder, identifier, fd)
 
     def _lock(self, identifier: str) -> str:
@@ -138,6 +148,9 @@ class LocalInstances(InstanceStore):
     def missing(self, identifier: str, wanted: tuple[Disk, ...]) -> tuple[Disk, ...]:
         there = set(names(self._folder))
         return tuple(disk for disk in wanted if f"{identifier}.{DISKS[disk]}" not in there)
+
+    def running(self, identifier: str) -> bool:
+        return self.held(identifier) and self._size(f"{identifier}.lock") == len(_RUNS)
 
     def path(self, identifier: str, disk: Disk) -> str:
         return os.path.join(self._folder, f"{records.uuid(_AN_ID, identifier)}.{DISKS[disk]}")
@@ -192,6 +205,10 @@ class _LocalClaim(Claim):
         with failing(output.name):
             os.fchmod(output.fd, 0o600)
         output.commit()
+
+    def run(self) -> None:
+        with failing(self._folder):
+            os.pwrite(self.fd, _RUNS, 0)
 
     def snapshot(self) -> str:
         self.drop_snapshot()

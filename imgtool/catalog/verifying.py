@@ -46,7 +46,7 @@ def verify_all(catalog: Catalog, meters: Meters | None) -> Iterator[Verification
         found = judged(looked)
         if found or _still(catalog, kept):
             yield found
-    if left := (*strays(catalog), *lost(catalog)):
+    if left := (*strays(catalog), *lost(catalog, deep=True)):
         yield Verification(None, None, None, None, False, left)
 
 

@@ -12,7 +12,7 @@ from typing import Literal, cast
 FLAVOR_SCHEMA = "imgtool.flavor/1"
 INSTANCE_SCHEMA = "imgtool.instance/1"
 
-InstanceStatus = Literal["building", "ready"]
+InstanceStatus = Literal["building", "ready", "running"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,9 @@ class InstanceRecord:
     """One instance of the catalog: disks over an image.
 
     id: a UUID. name: need not be unique. owner: the project that it belongs to. status: building while its disks are
-    made. image_id: what it was made from. flavor: the name of its flavor when it was made; vcpus, ram, disk,
-    ephemeral and swap are what that gave. size: bytes of the root disk, as the guest sees it.
+    made, ready, running while it is switched on. image_id: what it was made from. flavor: the name of its flavor when
+    it was made; vcpus, ram, disk, ephemeral and swap are what that gave. size: bytes of the root disk, as the guest
+    sees it.
     """
 
     id: str

@@ -271,11 +271,15 @@ def test_while_it_runs_it_is_held(catalog: Catalog) -> None:
             with pytest.raises(RefusedError, match=f"instance {record.id}: it runs, or another process is at it"):
                 act()
         assert catalog.repair().instances == 0
+        assert catalog.instances.show("one").status == catalog.instances.list()[0].status == "running"
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("off\n")
         process.stdin.flush()
         assert process.stdout.read() == ""  # the emulator has ended
+    assert catalog.instances.show("one").status == "ready"
+    with catalog.instances.store.hold(record.id):
+        assert catalog.instances.show("one").status == "ready"
     assert catalog.instances.delete("one") == record
 
 

@@ -185,4 +185,5 @@ OTHERS: tuple[Published, ...] = (
     Published("CAT304", "record-contradicts-content", f"{_CAT}:record_contradicts_content"),
     Published("CAT305", "data-unreadable", f"{_CAT}:data_unreadable"),
     Published("CAT306", "instance-base-differs", f"{_CAT_INSTANCES}:instance_base_differs"),
+    Published("CAT307", "instance-disk-damaged", f"{_CAT_INSTANCES}:instance_disk_damaged"),
 )
