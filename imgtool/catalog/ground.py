@@ -67,11 +67,16 @@ class Ground:
     ) -> Kept:
         """The image that the user means, which he sees and may do `action` to.
 
-        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: deleted
-        images too. Raises NotFoundError, UsageError, RefusedError.
+        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: images of
+        other statuses too, where none of those has the name. Raises NotFoundError, UsageError, RefusedError.
         """
-        looked = STATUSES if every and status == LISTED else status
-        kept = listing.find(connection, called, self.viewer("all"), looked)
+        viewer = self.viewer("all")
+        try:
+            kept = listing.find(connection, called, viewer, status)
+        except NotFoundError:
+            if not every:
+                raise
+            kept = listing.find(connection, called, viewer, STATUSES)
         if not self.sees(connection, kept):
             raise NotFoundError(f"no image {called}")
         self.require(action, connection, kept.record, member)

@@ -38,6 +38,10 @@ SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
 _ABSENT: dict[str, object] = {"disk_format": "", "container_format": "", "size": -1, "virtual_size": -1}
 
 
+#: Tags and properties that one list is asked for by: below what SQLite takes in one expression.
+_MOST_ASKED = 500
+
+
 class Sort(NamedTuple):
     """One key of an order."""
 
@@ -97,7 +101,7 @@ def list_images(
     images = tables().images
     if limit is not None and limit < 0:
         raise UsageError(f"limit: {limit} is less than 0")
-    order = (*sort, Sort("id", sort[-1].descending if sort else False))
+    order = _order(sort)
     keys = [_sorting(one.key) for one in order]
     statement = select(images).where(*_conditions(filters))
     if marker is not None:
@@ -106,8 +110,15 @@ def list_images(
         *(key.desc() if one.descending else key.asc() for key, one in zip(keys, order, strict=True))
     )
     if limit is not None:
-        statement = statement.limit(limit)
+        statement = statement.limit(min(limit, records.INTEGER))
     return kept(connection, connection.execute(statement).all())
+
+
+def _order(sort: tuple[Sort, ...]) -> tuple[Sort, ...]:
+    """Each key once, the ids last: an order in which no two images are equal."""
+    by_key = {one.key: one for one in reversed(sort)}
+    order = tuple(by_key[key] for key in dict.fromkeys(one.key for one in sort))
+    return order if "id" in by_key else (*order, Sort("id", order[-1].descending if order else False))
 
 
 def find(
@@ -178,7 +189,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
 
     table = tables()
     images = table.images
-    conditions: list[ColumnElement[bool]] = [images.c.status.in_(filters.status or LISTED)]
+    conditions: list[ColumnElement[bool]] = [images.c.status.in_(dict.fromkeys(filters.status or LISTED))]
+    if len(filters.tags) + len(filters.properties) > _MOST_ASKED:
+        raise UsageError(f"a list is asked for by at most {_MOST_ASKED} tags and properties")
     for field in ("visibility", "name", "owner", "protected", "disk_format", "container_format"):
         value = getattr(filters, field)
         if value is not None:

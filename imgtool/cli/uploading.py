@@ -89,7 +89,8 @@ def _left(there: Catalog, identifier: str, rejected: bool, wanted: Wanted) -> No
 
     try:
         record = there.show(identifier)
-        report = there.report(identifier) if rejected and not wanted.as_json else None
+        told_in_json = wanted.as_json or wanted.progress == "json"
+        report = there.report(identifier) if rejected and not told_in_json else None
     except ImgtoolError:  # what failed is told as it is
         return
     show_new(record, as_json=wanted.as_json, quiet=wanted.quiet)

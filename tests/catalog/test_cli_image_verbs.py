@@ -349,3 +349,27 @@ def test_deactivated_data_is_for_administrators(typed: Typed) -> None:
 def blob_of(typed: Typed, identifier: str) -> Path:
     """The file of an image's data."""
     return typed.folder / "catalog" / "blobs" / f"{identifier}.1"
+
+
+def test_a_name_is_first_that_of_an_image_that_is_there(typed: Typed) -> None:
+    """A deleted image of the same name is found where none is left that is not, and by its id."""
+    first = identifiers(typed)["web"]
+    typed("delete", "web", "-q")
+    assert len(typed.objects("history", "web", schema="change")) == 4
+    second = typed.one("create", "web")["id"]
+    assert len(typed.objects("history", "web", schema="change")) == 1
+    assert typed.refused("restore", second)[0] == 6
+    assert typed.one("restore", "web")["id"] == first
+    status, told = typed.refused("restore", "public")
+    assert (status, "only an image that waits for its deletion can be restored" in told) == (6, True)
+
+
+def test_lists_that_ask_too_much(typed: Typed) -> None:
+    """Numbers beyond what a database counts, keys again and again, more tags than one image has."""
+    assert typed.names("--limit", "9" * 30, "--sort", "name") == SEEDED
+    assert typed.names("--sort", ",".join(["name"] * 3000)) == SEEDED
+    assert typed.names("--sort", "id,id:desc,name") == typed.names("--sort", "id")
+    assert typed.names(*["--status", "queued"] * 3000) == ["reserved"]
+    status, told = typed.refused("list", *[f"--tag=t{number}" for number in range(3000)])
+    assert (status, told) == (2, "imgtool: a list is asked for by at most 500 tags and properties\n")
+    assert typed.names(*[f"--property=p{number}=1" for number in range(500)]) == []

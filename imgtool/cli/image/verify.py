@@ -50,4 +50,4 @@ def command(
             sys.stdout.flush()
             return bool(found)
 
-        each(images, one, as_json=as_json)
+        each(images, one, as_json=as_json or progress == "json")
