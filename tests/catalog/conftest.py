@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from imgtool.catalog import held
 from imgtool.catalog.database import Database, open_database
+from imgtool.catalog.images import New
+from imgtool.catalog.service import Catalog
+from imgtool.config.config import Config
+from tests.catalog.exports import GOOD
+from tests.catalog.made import ID
 from tests.catalog.seed import seeded
 from tests.catalog.server import Server, running
 from tests.catalog.typed import Typed
@@ -29,6 +35,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "catalog")
     found: Server = request.getfixturevalue("server")
     return found.fresh()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody else holds is not waited for."""
+    monkeypatch.setattr(held, "_PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -53,3 +65,34 @@ def typed(seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
         monkeypatch.delenv(name)
     shutil.copytree(seed, tmp_path / "here", symlinks=True)
     return Typed(tmp_path / "here")
+
+
+@pytest.fixture
+def open_at(tmp_path: Path) -> Iterator[Callable[..., Catalog]]:
+    """Open, or make, a catalog at a place; its data lies beside."""
+    opened: list[Catalog] = []
+
+    def one(place: str, who: str = "root:ops:admin", **settings: object) -> Catalog:
+        name = place.rpartition("/")[2].partition("?")[0]
+        config = Config(location=place, store=str(tmp_path / f"store-{name}"))._replace(**settings)
+        opened.append(Catalog.open(identity=who, create=True, config=config))
+        return opened[-1]
+
+    (tmp_path / "disk.img").write_bytes(GOOD)
+    yield one
+    for catalog in opened:
+        catalog.close()
+
+
+@pytest.fixture
+def first(open_at: Callable[..., Catalog], tmp_path: Path) -> Catalog:
+    """One with an image."""
+    found = open_at(str(tmp_path / "one"))
+    found.create(New("web", "ops", id=ID), tmp_path / "disk.img")
+    return found
+
+
+@pytest.fixture
+def second(open_at: Callable[..., Catalog], tmp_path: Path) -> Catalog:
+    """Another one, empty."""
+    return open_at(str(tmp_path / "two"))
