@@ -271,8 +271,15 @@ def test_damaged_data_is_not_kept(catalog: Catalog, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("how", "status", "resume"),
+    [
+        (signal.SIGINT, 130, False),
+        (signal.SIGINT, 130, True),
+        (signal.SIGTERM, 143, False),
+        (signal.SIGKILL, -9, True),
+    ],
+)
 def test_ended_in_the_middle(catalog: Catalog, tmp_path: Path, how: int, status: int, resume: bool) -> None:
     """By a signal: nothing half has the name, and what stays was asked for."""
     identifier, content = large(catalog, tmp_path)
