@@ -257,7 +257,7 @@ def booting(catalog: Catalog) -> subprocess.Popen[str]:
     return process
 
 
-def test_while_it_runs_it_is_held(catalog: Catalog) -> None:
+def test_while_it_runs_it_is_held(catalog: Catalog, impatient: None) -> None:
     """Nobody else starts, flattens or deletes it, also when who started it was killed; then it is free."""
     record = catalog.instances.create("one", "base", "plain")
     with booting(catalog) as process:

@@ -116,7 +116,7 @@ def test_an_instance_from_its_making_to_its_end(typed: Typed) -> None:
     assert gone["name"] == "vm1"
 
 
-def test_several_are_deleted_and_each_failure_is_told(typed: Typed) -> None:
+def test_several_are_deleted_and_each_failure_is_told(typed: Typed, impatient: None) -> None:
     """The worst one is the status; one that runs stays."""
     with Catalog.open(identity=ADMIN, config=Config(location=str(typed.folder / "catalog"))) as catalog:
         held = catalog.instances.show("vm2").id

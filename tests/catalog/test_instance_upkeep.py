@@ -300,7 +300,7 @@ def _asked(process: subprocess.Popen[str], image: str) -> subprocess.Popen[str]:
 
 def test_no_image_is_deleted_from_under_an_instance(place: str, tmp_path: Path) -> None:
     """Whoever is first wins, a few times."""
-    print(dict(race(place, tmp_path, 3)))
+    print(dict(race(place, tmp_path, 2)))
 
 
 @pytest.mark.full

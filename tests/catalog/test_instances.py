@@ -24,11 +24,23 @@ from imgtool.inspection.deep import check
 from imgtool.model.instance import Flavor
 from tests.catalog.launched import CONTENT, MIB, PLAIN, As, digest, filled, folder_of, of_format, write
 from tests.kit import fixture
+from tests.targets.kit import small_room
 
 
 @pytest.fixture
-def as_(place: str, tmp_path: Path) -> Iterator[As]:
-    """Open one catalog as anybody, on either kind of database."""
+def as_(tmp_path: Path) -> Iterator[As]:
+    """Open one catalog as anybody."""
+    yield from opening(str(tmp_path / "catalog"), tmp_path)
+
+
+@pytest.fixture
+def on_either(place: str, tmp_path: Path) -> Iterator[As]:
+    """The same, on either kind of database."""
+    yield from opening(place, tmp_path)
+
+
+def opening(place: str, tmp_path: Path) -> Iterator[As]:
+    """What opens a catalog as anybody; at the end all are closed."""
     opened: list[Catalog] = []
 
     def open_as(who: str = "root:ops:admin", **settings: Any) -> Catalog:
@@ -46,9 +58,9 @@ def said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_one_is_made(as_: As, tmp_path: Path) -> None:
+def test_one_is_made(on_either: As, tmp_path: Path) -> None:
     """Its record, its disks, and what the image's deletion says; then it goes, and the image can go."""
-    catalog = as_()
+    catalog = on_either()
     base = filled(catalog, tmp_path)
     before = digest(catalog, base)
     record = catalog.instances.create("web1", "base", "full")
@@ -198,9 +210,9 @@ def test_a_disk_that_ends_within_a_sector(as_: As, tmp_path: Path) -> None:
         assert disk.read_at(0, 1024) == b"x" * 1000 + bytes(24)
 
 
-def test_the_database_itself_holds_on(as_: As, tmp_path: Path) -> None:
+def test_the_database_itself_holds_on(on_either: As, tmp_path: Path) -> None:
     """An image that instances stand on cannot get another status, whoever changes the record."""
-    catalog = as_()
+    catalog = on_either()
     filled(catalog, tmp_path)
     catalog.instances.create("web1", "base", "plain")
     with pytest.raises(IntegrityError, match="images_instances"):
@@ -233,9 +245,9 @@ def test_what_is_no_disk(as_: As, tmp_path: Path, name: str, more: dict[str, Any
         catalog.instances.create("web1", "other", "plain")
 
 
-def test_images_without_data_and_deactivated_ones(as_: As, tmp_path: Path) -> None:
+def test_images_without_data_and_deactivated_ones(on_either: As, tmp_path: Path) -> None:
     """There must be data; of a deactivated image only administrators make, start and flatten; all may delete."""
-    catalog, ann = as_(), as_("ann:lab:member")
+    catalog, ann = on_either(), on_either("ann:lab:member")
     filled(catalog, tmp_path)
     catalog.reserve(New("reserved", "ops"))
     with pytest.raises(RefusedError, match="is queued: there is no data"):
@@ -257,13 +269,13 @@ def test_images_without_data_and_deactivated_ones(as_: As, tmp_path: Path) -> No
     catalog.reactivate("base")
 
 
-def test_who_may(as_: As, tmp_path: Path) -> None:
+def test_who_may(on_either: As, tmp_path: Path) -> None:
     """A project's own; readers look; an image that one may not read is none to stand on."""
-    catalog, ann, bob = as_(), as_("ann:lab:member"), as_("bob:other:member")
+    catalog, ann, bob = on_either(), on_either("ann:lab:member"), on_either("bob:other:member")
     filled(catalog, tmp_path)
     catalog.create(New("secret", "ops", visibility="private"), tmp_path / "base.img")
     ann.instances.create("web1", "base", "plain")
-    reader = as_("eve:lab:reader")
+    reader = on_either("eve:lab:reader")
     assert [one.name for one in reader.instances.list()] == ["web1"]
     for act in (
         lambda: reader.instances.delete("web1"),
@@ -289,9 +301,9 @@ def test_who_may(as_: As, tmp_path: Path) -> None:
     assert folder_of(catalog) == ["root.qcow2"]
 
 
-def test_several_of_a_name(as_: As, tmp_path: Path) -> None:
+def test_several_of_a_name(on_either: As, tmp_path: Path) -> None:
     """The ids are told; by its id one is found."""
-    catalog = as_()
+    catalog = on_either()
     filled(catalog, tmp_path)
     one, two = (catalog.instances.create("twin", "base", "plain") for _ in range(2))
     with pytest.raises(UsageError) as caught:
@@ -303,7 +315,7 @@ def test_several_of_a_name(as_: As, tmp_path: Path) -> None:
     assert catalog.instances.list() == (two,)
 
 
-def test_one_that_is_held_is_left_alone(as_: As, tmp_path: Path) -> None:
+def test_one_that_is_held_is_left_alone(as_: As, tmp_path: Path, impatient: None) -> None:
     """While it runs nobody deletes it, flattens it, or starts it again."""
     catalog = as_()
     filled(catalog, tmp_path)
@@ -367,3 +379,27 @@ def test_a_store_that_cannot_be_written(as_: As, tmp_path: Path) -> None:
     catalog.instances.create("web1", "base", "plain")
     with LocalStore(tmp_path / "store").open(f"{base.id}.1") as source:
         assert source.read_at(0, MIB) == CONTENT
+
+
+def test_a_full_store(tmp_path: Path) -> None:
+    """What does not fit is said, nothing is left of it, and everything before is whole."""
+    with small_room(tmp_path, 6 * MIB) as room:
+        config = Config(location=str(tmp_path / "catalog"), store=str(room / "store"))
+        catalog = Catalog.open(identity="root:ops:admin", create=True, config=config)
+        base = filled(catalog, tmp_path)
+        record = catalog.instances.create("web1", "base", "full")
+        write(catalog.instances.store.path(record.id, "root"), 4 * MIB, 0x5A, 3 * MIB)
+        with pytest.raises(OutputError, match="No space left on device"):
+            catalog.instances.snapshot("web1", "golden")
+        assert [one.name for one in catalog.list()] == ["base"]
+        assert folder_of(catalog) == ["ephemeral.raw", "root.qcow2", "swap.raw"]
+        rest = os.statvfs(room)
+        (room / "rest").write_bytes(bytes(rest.f_bavail * rest.f_frsize))
+        with pytest.raises(OutputError, match="No space left on device"):
+            catalog.instances.create("web2", "base", "plain")
+        assert catalog.instances.list() == (record,)
+        os.unlink(room / "rest")
+        assert all(catalog.verify_all())
+        assert catalog.instances.delete("web1") == record
+        assert catalog.delete("base").id == base.id
+        catalog.close()
