@@ -8,12 +8,14 @@ from imgtool.catalog.database import now, stamp
 from imgtool.catalog.migrate import revision_of
 from imgtool.catalog.tables import tables
 from imgtool.catalog.upkeep import strays
+from imgtool.errors import InputError
 from imgtool.model.upkeep import Amount, CatalogInfo, Holder, Pending
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from imgtool.catalog.service import Catalog
+    from imgtool.findings.core import Finding
 
 
 def info(catalog: Catalog) -> CatalogInfo:
@@ -25,9 +27,10 @@ def info(catalog: Catalog) -> CatalogInfo:
         by_status = _amounts(connection, images.c.status)
         mine = () if catalog.is_admin else (images.c.owner == catalog.who.project,)
         owners = _amounts(connection, images.c.owner, images.c.status != "deleted", *mine)
-        pending = _pending(connection, catalog.config.delay)
+        pending = _pending(connection, catalog.config.delay, *mine)
         leases = _leases(connection)
         writable = database.writable and _takes_writes(connection)
+    on_disk, waiting, problem = _looked_at(catalog)
     return CatalogInfo(
         place=database.folder or database.place,
         database="sqlite" if database.sqlite else "postgresql",
@@ -36,12 +39,21 @@ def info(catalog: Catalog) -> CatalogInfo:
         store=store.place,
         images={status: amount.images for status, amount in by_status.items()},
         bytes={status: amount.size for status, amount in by_status.items() if amount.size},
-        on_disk=store.taken(),
+        on_disk=on_disk,
         owners=owners,
         pending=pending,
         leases=leases,
-        waiting=strays(catalog),
+        waiting=waiting,
+        problem=problem,
     )
+
+
+def _looked_at(catalog: Catalog) -> tuple[int | None, tuple[Finding, ...], str | None]:
+    """Bytes that the store takes, what waits for a repair, and why the store could not be looked at."""
+    try:
+        return catalog.store.taken(), strays(catalog) if catalog.is_admin else (), None
+    except InputError as error:
+        return None, (), str(error)
 
 
 def _amounts(
@@ -56,12 +68,14 @@ def _amounts(
     return {value: Amount(int(count), int(total)) for value, count, total in connection.execute(statement)}
 
 
-def _pending(connection: Connection, delay: int) -> Pending | None:
+def _pending(connection: Connection, delay: int, *conditions: ColumnElement[bool]) -> Pending | None:
     """The deletion whose grace period is over first."""
     from sqlalchemy import select
 
     images = tables().images
-    wanted = select(images.c.id, images.c.name, images.c.deleted_at).where(images.c.status == "pending_delete")
+    wanted = select(images.c.id, images.c.name, images.c.deleted_at).where(
+        images.c.status == "pending_delete", *conditions
+    )
     row = connection.execute(wanted.order_by(images.c.deleted_at, images.c.id).limit(1)).one_or_none()
     if row is None:
         return None

@@ -102,9 +102,10 @@ class CatalogInfo(NamedTuple):
     """A catalog in numbers.
 
     place: folder or URL. database: its kind; revision: of its schema; writable: False where it can only be read.
-    store: where the data is. images, bytes: by status. on_disk: bytes that the store takes. owners: by project; of
-    others than administrators, their own alone. pending: the deletion that is due first. leases: those that are held.
-    waiting: what a repair would put right.
+    store: where the data is. images, bytes: by status. on_disk: bytes that the store takes, null where it could not
+    be looked at; problem: why. owners: by project. pending: the deletion that is due first. leases: those that are held.
+    waiting: what a repair would put right. Others than administrators are told of their own project, and nothing
+    that waits.
     """
 
     place: str
@@ -119,6 +120,7 @@ class CatalogInfo(NamedTuple):
     pending: Pending | None
     leases: tuple[Holder, ...]
     waiting: tuple[Finding, ...]
+    problem: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values."""

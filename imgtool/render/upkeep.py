@@ -83,7 +83,7 @@ def info(told: CatalogInfo) -> str:
         ("place", terminal(told.place)),
         ("database", f"{told.database}, schema {terminal(told.revision)}" + ("" if told.writable else ", read-only")),
         ("store", terminal(told.store)),
-        ("on disk", "unknown" if told.on_disk is None else human_size(told.on_disk)),
+        ("on disk", terminal(told.problem or "unknown") if told.on_disk is None else human_size(told.on_disk)),
     ]
     if told.pending is not None:
         one = told.pending

@@ -134,10 +134,25 @@ def test_info_in_words_and_as_an_object(catalog: Catalog) -> None:
 
 
 def test_info_is_for_readers(catalog: Catalog) -> None:
-    """Whose images there are is told of one's own project; somebody without a role learns nothing."""
+    """They are told of their own project, and nothing of others' images; somebody without a role learns nothing."""
+    ownerless(catalog)
+    catalog.delete("web")
     (told,) = objects(run("info", "--json", "--as", "ann:lab:reader"), "catalog")
-    assert (told["owners"], told["images"]) == ({}, {"active": 1})
+    assert (told["owners"], told["pending"], told["waiting"]) == ({}, None, [])
+    assert told["images"] == {"pending_delete": 1}
+    (mine,) = objects(run("info", "--json", "--as", "ann:ops:reader"), "catalog")
+    assert (mine["owners"], mine["pending"]["id"]) == ({"ops": {"images": 1, "size": len(GOOD)}}, ID)  # type: ignore[index] # of the schema
     assert run("info", "--as", "ann:lab:none").exit_code == 6
+
+
+def test_info_where_the_store_cannot_be_looked_at(catalog: Catalog, folder: Path) -> None:
+    """The records are told, and why the rest is not."""
+    (folder / "file").write_text("no folder")
+    (folder / "imgtool.toml").write_text('[store]\nlocation = "file"\n')
+    done = run("info", "--config", "imgtool.toml")
+    assert done.exit_code == 0
+    assert "Not a directory" in next(line for line in done.stdout.splitlines() if line.startswith("on disk"))
+    assert "active  1       1.75 KiB" in done.stdout
 
 
 def test_scrub_tells_what_it_freed(catalog: Catalog) -> None:

@@ -29,6 +29,7 @@ from tests.catalog.exports import GOOD, exported, write
 from tests.catalog.made import ID
 from tests.catalog.server import Server
 from tests.kit import ROOT
+from tests.targets.kit import small_room
 
 OTHER = "12345678-1234-1234-1234-123456789abd"
 Open = Callable[..., Catalog]
@@ -144,6 +145,16 @@ def test_damaged_data_is_left_out(catalog: Catalog, tmp_path: Path) -> None:
     failed, good = catalog.export(tmp_path / "out")
     assert (failed.id, failed.what, good.what) == (ID, "failed", "exported")
     assert os.listdir(tmp_path / "out" / "blobs") == [OTHER]
+
+
+def test_a_full_disk(catalog: Catalog, tmp_path: Path) -> None:
+    """The export ends there, and nothing of it stays."""
+    (tmp_path / "large.img").write_bytes(os.urandom(1 << 20))
+    catalog.create(New("large", "ops", disk_format="raw"), tmp_path / "large.img")
+    with small_room(tmp_path, 512 << 10) as room:
+        with pytest.raises(OutputError, match="No space left"):
+            catalog.export(room / "out")
+        assert os.listdir(room) == []
 
 
 def test_who_may(catalog: Catalog, open_at: Open, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def _stay(catalog: Catalog, *, as_json: bool, quiet: bool) -> None:
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
 
     def tell(told: Round) -> None:
         if told.error is not None:
