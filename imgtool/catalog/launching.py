@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgtool.catalog.images import Kept
-from imgtool.disks.open import disk_of
-from imgtool.disks.recognise import entry_named, read_as
 from imgtool.errors import DamagedError, InputError, RefusedError
 from imgtool.limits import DEFAULT
 from imgtool.model.instance import Flavor
@@ -68,6 +66,9 @@ def root_size(store: BlobStore, kept: Kept, flavor: Flavor) -> int:
 
 def _seen(store: BlobStore, kept: Kept) -> int:
     """What a guest sees of an image that stands by itself: bytes, whole sectors."""
+    from imgtool.disks.open import disk_of
+    from imgtool.disks.recognise import entry_named, read_as
+
     record, blob = kept.record, str(kept.blob)
     entry = entry_named(str(record.disk_format))
     with store.open(blob) as source:
@@ -95,6 +96,7 @@ def unchanged(store: BlobStore, kept: Kept, progress: Progress | None = None) ->
 def stands_on(store: InstanceStore, identifier: str, kept: Kept) -> None:
     """Raises InputError where the root disk of an instance is not an overlay of the image's data."""
     from imgtool.conversion.qemu_options import TARGETS
+    from imgtool.disks.recognise import entry_named, read_as
     from imgtool.sources.file import open_file
 
     path = store.path(identifier, "root")

@@ -133,7 +133,9 @@ class LocalInstances(InstanceStore):
     def hold(self, identifier: str) -> Claim:
         identifier = records.uuid(_AN_ID, identifier)
         with failing(self.place):
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            if not os.path.isdir(self._folder):
+                os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                flush(self.place)
             lock = self._lock(identifier)
             fd = hold(lock, f"instance {identifier}: it runs, or another process is at it")
             os.ftruncate(fd, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +19,17 @@ import imgtool
 from imgtool.catalog.images import Changes, New
 from imgtool.catalog.service import Catalog
 from imgtool.catalog.store import LocalStore
+from imgtool.catalog.swap import signature
 from imgtool.config.config import Config
-from imgtool.errors import DamagedError, InputError, NotFoundError, OutputError, RefusedError, UsageError
+from imgtool.errors import (
+    DamagedError,
+    InputError,
+    NotFoundError,
+    OutputError,
+    RefusedError,
+    UnsupportedError,
+    UsageError,
+)
 from imgtool.inspection.deep import check
 from imgtool.model.instance import Flavor
 from tests.catalog.launched import CONTENT, MIB, PLAIN, As, digest, filled, folder_of, of_format, write
@@ -208,6 +218,26 @@ def test_a_disk_that_ends_within_a_sector(as_: As, tmp_path: Path) -> None:
     assert done.virtual_size == 1024
     with imgtool.open_disk(catalog.store.path(f"{done.id}.1") or "") as disk:
         assert disk.read_at(0, 1024) == b"x" * 1000 + bytes(24)
+
+
+def test_a_size_that_no_disk_has(as_: As, tmp_path: Path) -> None:
+    """A failure in words, and nothing is left of it."""
+    catalog = as_()
+    filled(catalog, tmp_path)
+    catalog.flavors.create(replace(PLAIN, name="huge", disk=2**31 - 1, ephemeral=1))
+    with pytest.raises(UnsupportedError, match="bytes are more than a qcow2 holds"):
+        catalog.instances.create("web1", "base", "huge")
+    assert (catalog.instances.list(), folder_of(catalog)) == ((), [])
+    assert catalog.delete("base").status == "pending_delete"
+
+
+@pytest.mark.parametrize(("size", "last"), [(1 << 20, 255), (2 << 30, 524287), (1 << 51, 2**32 - 1)])
+def test_the_signature_of_a_swap_disk(size: int, last: int) -> None:
+    """Its version, the last page, no bad ones; the mark at the end of the page."""
+    page = signature(size)
+    assert (len(page), page[-10:]) == (4096, b"SWAPSPACE2")
+    assert struct.unpack_from("<III", page, 1024) == (1, last, 0)
+    assert page[:1024] == bytes(1024)
 
 
 def test_the_database_itself_holds_on(on_either: As, tmp_path: Path) -> None:
