@@ -103,9 +103,9 @@ class CatalogInfo(NamedTuple):
 
     place: folder or URL. database: its kind; revision: of its schema; writable: False where it can only be read.
     store: where the data is. images, bytes: by status. on_disk: bytes that the store takes, null where it could not
-    be looked at; problem: why. owners: by project. pending: the deletion that is due first. leases: those that are held.
-    waiting: what a repair would put right. Others than administrators are told of their own project, and nothing
-    that waits.
+    be looked at; problem: why. owners: by project. pending: the deletion that is due first. leases: those that are
+    held. waiting: what a repair would put right. Others than administrators are told of their own project, and
+    nothing that waits.
     """
 
     place: str
