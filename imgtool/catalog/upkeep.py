@@ -173,7 +173,8 @@ def _orphans(catalog: Catalog, dead: Iterable[tuple[str, int]] = ()) -> Iterator
         owned = listing.blobs(connection)
         saving = listing.list_images(connection, Filters(status=("saving",)))
     brought = {blob_key(kept.record.id, kept.attempt) for kept in saving} - {blob_key(*one) for one in dead}
-    return (blob for blob in idle if blob.key not in owned | brought)
+    known = owned | brought
+    return (blob for blob in idle if blob.key not in known)
 
 
 def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str, ...]]:
