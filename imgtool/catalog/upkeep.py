@@ -54,7 +54,7 @@ def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
             with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
                 moves.scrub(connection, identifier, str(catalog.who))
                 count += 1
-        blobs, freed, failed = _remove(catalog, lease, _deleted(catalog))
+        blobs, freed, failed = _remove(catalog, lease, _deleted(catalog), stop)
     return Scrubbed(count, blobs, freed, failed)
 
 
@@ -149,10 +149,14 @@ def _deleted(catalog: Catalog) -> list[tuple[str, str]]:
         return moves.to_remove(connection)
 
 
-def _remove(catalog: Catalog, lease: Lease, waiting: list[tuple[str, str]]) -> tuple[int, int, tuple[str, ...]]:
+def _remove(
+    catalog: Catalog, lease: Lease, waiting: list[tuple[str, str]], stop: Event | None = None
+) -> tuple[int, int, tuple[str, ...]]:
     """Remove the data of deleted images: how many, bytes, and what could not be removed."""
     count, freed, failed = 0, 0, []
     for identifier, blob in waiting:
+        if stop is not None and stop.is_set():
+            break
         lease.renew()
         try:
             freed += catalog.remove_data(identifier, blob)

@@ -20,6 +20,7 @@ from imgtool.catalog.cleaning import TURN, Round, keep_scrubbing
 from imgtool.catalog.images import New
 from imgtool.catalog.lease import acquire
 from imgtool.catalog.service import Catalog
+from imgtool.catalog.upkeep import scrub
 from imgtool.config.config import Config
 from tests.catalog.server import Server
 from tests.kit import ROOT, fixture
@@ -141,6 +142,17 @@ def test_one_bad_image_ends_nothing(open_it: Open, tmp_path: Path) -> None:
         assert (again.blobs, len(again.failed)) == (1, 1)
         blob.rmdir()
         until(told, lambda one: one.done is not None and not one.done.failed)
+
+
+def test_it_stops_between_two_images(open_it: Open, tmp_path: Path) -> None:
+    """What is left is for the next one."""
+    catalog = open_it()
+    for _ in range(3):
+        deleted(catalog, tmp_path)
+    stop = Event()
+    stop.set()
+    assert scrub(catalog, 0, stop) == (0, 0, 0, ())
+    assert scrub(catalog, 0) == (3, 3, 3 * len(GOOD), ())
 
 
 def test_a_server_that_is_away_ends_nothing(server: Server, tmp_path: Path) -> None:
