@@ -13,6 +13,9 @@ T = TypeVar("T")
 Tell = Callable[[str], None]
 How = Literal["kill", "interrupt"]
 
+#: When a call into C is over, which is when Python looks for signals: what a call takes or gives back is whole.
+_AFTER = "c_return"
+
 
 class Ended(NamedTuple):
     """How a process ended: the lines that it told before, and whether it ended before the work was done."""
@@ -30,7 +33,7 @@ def calls_of(prepare: Callable[[], T], work: Callable[[T, Tell], None]) -> int:
 
         def profile(frame: Any, event: str, argument: Any) -> None:
             nonlocal calls
-            calls += event == "c_call"
+            calls += event == _AFTER
 
         sys.setprofile(profile)
         work(ready, tell)
@@ -49,8 +52,8 @@ def end_at(at: int, prepare: Callable[[], T], work: Callable[[T, Tell], None], h
 
         def profile(frame: Any, event: str, argument: Any) -> None:
             nonlocal calls
-            calls += event == "c_call"
-            if calls == at and event == "c_call":
+            calls += event == _AFTER
+            if calls == at and event == _AFTER:
                 sys.setprofile(None)
                 os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGINT)
 

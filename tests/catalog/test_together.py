@@ -72,9 +72,12 @@ def swarm(where: Place, processes: int, steps: int) -> None:
         three(catalog, where)
     arguments = [sys.executable, "-c", SWARM, where.config.location or "", where.config.store or ""]
     arguments.append(str(where.image()))
+    outs = [where.folder / f"folder{number}" / "out" for number in range(processes)]
+    for out in outs:
+        out.parent.mkdir()
     started = [
         subprocess.Popen(
-            [*arguments, str(where.folder / f"out{number}"), str(number), str(steps)],
+            [*arguments, str(outs[number]), str(number), str(steps)],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(processes)
@@ -88,17 +91,16 @@ def swarm(where: Place, processes: int, steps: int) -> None:
         process.stdin.flush()
     met: Counter[str] = Counter()
     for process in started:
-        out, said = process.communicate()
+        told, said = process.communicate()
         assert (process.returncode, said) == (0, "")
-        met.update(json.loads(out))
+        met.update(json.loads(told))
     with where.opened() as catalog:
         done = catalog.repair()
         assert (done.missing, done.failed, done.uploads) == ((), (), 0)
         left = sound(catalog)
-    for number in range(processes):
-        path = where.folder / f"out{number}"
-        assert not path.exists() or path.read_bytes() == GOOD
-    assert not [name for name in os.listdir(where.folder) if name.startswith(".")]
+    for out in outs:
+        assert os.listdir(out.parent) in ([], [out.name])
+        assert not out.exists() or out.read_bytes() == GOOD
     print(f"{processes} processes, {steps} steps, {where.config.location}: {dict(met)}; {dict(left)} left")
     assert (met["missing"], met["damaged"], met["no data"]) == (0, 0, 0)
     assert sum(met.values()) == processes * steps
