@@ -8,7 +8,6 @@ SQLite, and who was just done is behind it. The longer one waits for being next,
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,10 +36,17 @@ def take_turn(path: str, take: Callable[[], bool], patience: float) -> bool:
             waited = time.monotonic() - began
             if waited > patience:
                 return False
-            time.sleep(_NEXT if is_next and fd >= 0 else random.uniform(_NEXT, _PAUSE / (1 + waited)))
+            time.sleep(_NEXT if is_next and fd >= 0 else _pause(waited))
     finally:
         if fd >= 0:
             os.close(fd)
+
+
+def _pause(waited: float) -> float:
+    """Seconds until the next look of one that has waited so long."""
+    import random
+
+    return random.uniform(_NEXT, max(2 * _NEXT, _PAUSE / (1 + waited)))
 
 
 def _held(fd: int) -> bool:
