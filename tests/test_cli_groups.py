@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from imgtool.cli.groups import GROUPS, command_of
+from imgtool.cli.main import app
 from imgtool.errors import EXIT_TABLE
 from tests.catalog.seed import launched, seeded
-from tests.test_cli import call, examples_of
+from tests.test_cli import examples_of
 
 #: Options that every verb of a group takes: the group's own help has examples of them.
 COMMON = {"--help", "--config", "--catalog", "--as", "--access"}
@@ -52,25 +56,49 @@ def folder(template: Path, tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
+#: What a shell makes more of than words.
+_SHELL = frozenset("|&;<>$`*?~()")
+
+
 def run_examples(help_text: str, folder: Path) -> None:
     """Run the examples of a help one after the other, as an administrator."""
     shown = examples_of(help_text)
     assert shown
+    for example in shown:
+        commands = example.split(" && ")
+        if any(_SHELL & set(command) or not command.startswith("imgtool ") for command in commands):
+            commands = [example]
+        for command in commands:
+            status, told = _ran(command, folder)
+            assert status == 0, f"{command}: {told}"
+
+
+def _ran(command: str, folder: Path) -> tuple[int, str]:
+    """The status of a command, and what it says on stderr: by a shell where it needs one, else in this process."""
     path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     told = {"PATH": path, "IMGTOOL_CATALOG": "catalog", "IMGTOOL_AS": "root:ops:admin", "IMGTOOL_CONFIG": "/dev/null"}
-    for example in shown:
-        ran = subprocess.run(
-            example, shell=True, cwd=folder, capture_output=True, env={**os.environ, **told}, check=False
-        )
-        assert ran.returncode == 0, f"{example}: {ran.stderr.decode()}"
+    if _SHELL & set(command) or not command.startswith("imgtool "):
+        env = {**os.environ, **told}
+        ran = subprocess.run(command, shell=True, cwd=folder, capture_output=True, env=env, check=False)
+        return ran.returncode, ran.stderr.decode()
+    with chdir(folder):
+        done = CliRunner().invoke(app, shlex.split(command)[1:], env=told)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stderr
+
+
+def help_of(*words: str) -> str:
+    """The help of a command."""
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0
+    return done.stdout
 
 
 @pytest.mark.parametrize("words", [*leaves()], ids=" ".join)
 def test_help_has_examples_that_run(words: tuple[str, ...], folder: Path) -> None:
     """Each command's help has an example of every option of its own, ends with the statuses, and its examples run."""
-    done = call(*words, "--help")
-    told = done.stdout.decode()
-    assert done.returncode == 0
+    told = help_of(*words)
     options = set(re.findall(r"(--[a-z0-9-]+)", told.partition("Examples:")[0].partition("Options:")[2]))
     missing = {one for one in options - COMMON if not any(one in example for example in examples_of(told))}
     assert not missing
@@ -82,6 +110,6 @@ def test_help_has_examples_that_run(words: tuple[str, ...], folder: Path) -> Non
 @pytest.mark.parametrize("name", [*GROUPS])
 def test_the_help_of_a_group_has_what_all_take(name: str, folder: Path) -> None:
     """The options that all its commands take stand in its examples, and those run."""
-    told = call(name, "--help").stdout.decode()
+    told = help_of(name)
     assert not {one for one in COMMON - {"--help"} if not any(one in example for example in examples_of(told))}
     run_examples(told, folder)
