@@ -53,8 +53,8 @@ def emptied(folder: Path) -> None:
 
 
 def test_create_at_the_speed_of_its_digests(shm: Path) -> None:
-    """One pass (md5 and sha512, the copy into the store, detection, findings) against `md5sum` and `sha512sum` side by
-    side. The promise is held by the whole command, its start-up included; the library's call is told beside it."""
+    """One pass (md5 and sha512, the copy into the store, detection, findings) against `md5sum` and `sha512sum` side
+    by side. The promise is held by the whole command, its start-up included; the library's call is told beside it."""
     large = shm / "large.raw"
     both = process("sh", "-c", f"{need('md5sum')} {large} & {need('sha512sum')} {large} & wait")
     before = (lambda: emptied(shm)), (lambda: None)
