@@ -16,8 +16,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
 from typing import NamedTuple, TypeVar
 
 from imgtool.conversion.qemu_options import BACKED, TARGETS
@@ -196,11 +200,14 @@ def run(program: Program, record: InstanceRecord, disks: Disks, given: Given, cl
     """
     name = program.machine.program
     words = arguments(program, record, disks, given)
+    with _deferred() as came:
+        try:
+            process = subprocess.Popen(words, pass_fds=(claim,))
+        except OSError as error:
+            raise ToolError(f"{program.path} cannot be started: {error.strerror}") from error
     try:
-        process = subprocess.Popen(words, pass_fds=(claim,))
-    except OSError as error:
-        raise ToolError(f"{program.path} cannot be started: {error.strerror}") from error
-    try:
+        for number in came:
+            signal.raise_signal(number)
         status = process.wait()
     except BaseException:
         _end(process)
@@ -208,6 +215,25 @@ def run(program: Program, record: InstanceRecord, disks: Disks, given: Given, cl
     if status:
         told = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         raise ToolError(f"{name} {told}; what it said stands above")
+
+
+@contextmanager
+def _deferred() -> Iterator[list[int]]:
+    """Signals that would raise here are kept for afterwards: one that came while a program is started would leave it
+    without us. In another thread than the main one none is raised."""
+    came: list[int] = []
+    before: dict[int, Callable[[int, FrameType | None], object]] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                before[number] = handler
+                signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield came
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

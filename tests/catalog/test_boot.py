@@ -29,7 +29,7 @@ from tests.kit import ROOT
 #: Writes its arguments down, one a line; waits for a line where it is told to; ends as it is told to.
 STAND_IN = """#!/bin/sh
 printf '%s\\n' "$@" > "$RECORD"
-test -z "$WAIT" || { echo started; read line; }
+test -z "$WAIT" || { echo started; read line; echo lived > "$RECORD.lived"; }
 exit "${STATUS:-0}"
 """
 
@@ -237,9 +237,10 @@ def test_an_emulator_that_fails(catalog: Catalog, tmp_path: Path, monkeypatch: p
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have it ignored
 with Catalog.open(identity="root:ops:admin", config=Config(location=sys.argv[1])) as catalog:
     catalog.instances.boot("one")
 """
@@ -283,12 +284,41 @@ def test_while_it_runs_it_is_held(catalog: Catalog, impatient: None) -> None:
     assert catalog.instances.delete("one") == record
 
 
-def test_who_ends_us_ends_it(catalog: Catalog) -> None:
+def test_who_ends_us_ends_it(catalog: Catalog, tmp_path: Path) -> None:
     """An interruption ends the emulator, and the instance is free."""
     record = catalog.instances.create("one", "base", "plain")
     with booting(catalog) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait() in (-signal.SIGINT, 130)
+        assert process.stdin is not None
+        process.stdin.close()  # one that lived on would say so now
         assert process.stdout is not None
         assert process.stdout.read() == ""
+    assert not (tmp_path / "record.lived").exists()
     assert catalog.instances.delete("one") == record
+
+
+def test_a_signal_while_it_is_started(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heeded once there is something to end; no emulator is left without us."""
+    catalog.instances.create("one", "base", "plain")
+    monkeypatch.setenv("WAIT", "1")
+    made: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def started(words: list[str], pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        made.append(start(words, pass_fds=pass_fds, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
+        signal.raise_signal(signal.SIGINT)
+        return made[0]
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            catalog.instances.boot("one")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with made[0]:
+        assert made[0].poll() == -signal.SIGTERM
+    assert not (tmp_path / "record.lived").exists()
+    assert catalog.instances.delete("one").name == "one"
