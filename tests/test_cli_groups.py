@@ -32,6 +32,15 @@ def leaves() -> Iterator[tuple[str, ...]]:
         yield from _below((name,), command_of(name))
 
 
+def inner() -> Iterator[tuple[str, ...]]:
+    """The commands of groups that have commands of their own."""
+    for name in GROUPS:
+        command = command_of(name)
+        for word in command.list_commands(None):
+            if hasattr(command.get_command(None, word), "list_commands"):
+                yield name, word
+
+
 def _below(words: tuple[str, ...], command: Any) -> Iterator[tuple[str, ...]]:
     if not hasattr(command, "list_commands"):
         yield words
@@ -112,4 +121,13 @@ def test_the_help_of_a_group_has_what_all_take(name: str, folder: Path) -> None:
     """The options that all its commands take stand in its examples, and those run."""
     told = help_of(name)
     assert not {one for one in COMMON - {"--help"} if not any(one in example for example in examples_of(told))}
+    run_examples(told, folder)
+
+
+@pytest.mark.parametrize("words", [*inner()], ids=" ".join)
+def test_the_help_between_has_examples_that_run(words: tuple[str, ...], folder: Path) -> None:
+    """That of a command of a group that has commands itself: it ends as all others do."""
+    told = help_of(*words)
+    for status, meaning in EXIT_TABLE:
+        assert re.search(rf"{status}\s+{re.escape(meaning[:20])}", told)
     run_examples(told, folder)

@@ -198,6 +198,8 @@ def _file(folder: str, create: bool) -> Database:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's would be by the umask
+        except FileExistsError as error:
+            raise OutputError(f"{folder}: is no folder; name one, or one to make") from error
         except OSError as error:
             raise OutputError(f"{folder}: {error.strerror}") from error
     from sqlalchemy import URL, NullPool, create_engine, event

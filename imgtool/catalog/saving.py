@@ -149,7 +149,10 @@ def _names(record: ImageRecord) -> tuple[str, ...]:
 def _right(record: ImageRecord, size: int, sums: Mapping[str, str]) -> None:
     name = _names(record)[0]
     if size != record.size or sums[name] != record.os_hash_value:
-        raise DamagedError(f"image {record.id}: its data in the store is damaged: not the {name} that was recorded")
+        raise DamagedError(
+            f"image {record.id}: its data in the store is damaged: not the {name} that was recorded; `imgtool image"
+            " verify` says what differs, and what to do"
+        )
 
 
 class _At:

@@ -88,7 +88,7 @@ def disk_format_not_allowed(asked: Asked, limits: Limits) -> Iterator[Finding]:
     Why it matters: each format that is accepted is another reader that must hold against hostile images; formats
     that no cloud serves only make trouble later.
 
-    What to do: convert the image to an allowed format (`qemu-img convert -O qcow2`).
+    What to do: convert the image to an allowed format (`imgtool convert --to FORMAT`).
     """
     allowed = asked.policy.disk_formats
     if allowed is None:

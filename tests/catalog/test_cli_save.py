@@ -113,9 +113,9 @@ def test_to_a_pipe(catalog: Catalog, tmp_path: Path) -> None:
     damage(catalog, identifier)
     bad = subprocess.run(f"{command} >/dev/null", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
     assert bad.returncode == 1
-    assert (
-        bad.stderr
-        == f"imgtool: image {identifier}: its data in the store is damaged: not the sha512 that was recorded\n"
+    assert bad.stderr == (
+        f"imgtool: image {identifier}: its data in the store is damaged: not the sha512 that was recorded; `imgtool"
+        " image verify` says what differs, and what to do\n"
     )
 
 

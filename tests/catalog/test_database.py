@@ -111,7 +111,7 @@ def test_other_urls_are_refused_without_their_passwords() -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """A file is in its place."""
     (tmp_path / "c").touch()
-    with pytest.raises(OutputError, match="c: File exists"):
+    with pytest.raises(OutputError, match="c: is no folder; name one"):
         open_database(tmp_path / "c", create=True)
 
 

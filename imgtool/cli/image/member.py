@@ -19,6 +19,11 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings=NAMES,
     help="The projects that an image of visibility `shared` is shared with, and what they said to it.",
+    epilog=epilog(
+        "imgtool image member add web lab",
+        "imgtool image member set web lab accepted --as carol:lab:member",
+        "imgtool image member list web",
+    ),
 )
 
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")]

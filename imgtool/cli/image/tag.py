@@ -17,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings=NAMES,
     help="Put tags on an image, and take them off.",
+    epilog=epilog("imgtool image tag add web stable debian", "imgtool image tag remove web linux"),
 )
 
 Names = Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags.")]
