@@ -123,6 +123,7 @@ def _upload(
     key = blob_key(kept.record.id, kept.attempt + 1)
     path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
     before = _identity(path) if path is not None else None
+    catalog.own_store()
     with catalog.store.begin(key) as claim:
         begun = _begin(catalog, kept)
         asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))

@@ -16,6 +16,7 @@ from imgtool.catalog.listing import Viewer
 from imgtool.catalog.records import Quotas
 from imgtool.catalog.status import LISTED, STATUSES
 from imgtool.catalog.store import BlobStore
+from imgtool.catalog.tables import tables
 from imgtool.catalog.visibility import Seen, sees
 from imgtool.config.config import Config
 from imgtool.errors import NotFoundError, RefusedError
@@ -45,6 +46,15 @@ class Ground:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def own_store(self, *, mark: bool = True) -> None:
+        """See that the store has the data of this catalog and of no other; with `mark` one that is nobody's is this
+        catalog's from now on. Raises RefusedError, OutputError, InputError."""
+        from sqlalchemy import select
+
+        with self.database.read() as connection:
+            identifier = connection.execute(select(tables().catalog.c.id)).scalar_one()
+        self.store.belong(identifier, self.database.folder, mark=mark)
 
     @property
     def is_admin(self) -> bool:

@@ -54,6 +54,7 @@ class Instances:
         if kept.linked:
             launching.unchanged(catalog.store, kept)
         wanted = Wanted(str(uuid4()), name, owner, chosen, size)
+        catalog.own_store()
         with self.store.hold(wanted.id) as claim:
             with catalog.database.write() as connection:
                 instance_rows.begin(connection, wanted, kept)

@@ -7,6 +7,7 @@ Contract of a store:
   that dies holds it no longer. What it wrote is then found by `claims`, and removed by `discard`.
 - A blob appears whole, flushed, at `commit`; before it there is none under its key, whatever happens.
 - `delete` of what is not there is no failure: 0 bytes are freed.
+- A store has the data of one catalog, by its id: what another has would look to it as if nobody owned it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+from imgtool.catalog.database import FILE
 from imgtool.catalog.held import failing, flush, hold, is_held, names, remove, same
-from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError, UsageError
+from imgtool.errors import ExistsError, InputError, NotFoundError, OutputError, RefusedError, UsageError
 from imgtool.sources.base import Source
 from imgtool.sources.file import open_file
 
 Import = Literal["copy", "move", "link"]
 
 _FICLONE = 0x40049409
+_MARK = "catalog-id"
 
 _KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.[1-9][0-9]{0,8}")
 
@@ -102,6 +105,14 @@ class BlobStore(ABC):
     place: str
 
     @abstractmethod
+    def belong(self, catalog: str, folder: str | None, *, mark: bool = True) -> None:
+        """Make the store the catalog's of that id, where it is nobody's and `mark` says so. `folder`: of the
+        catalog's database, if any: what lies there is this catalog's.
+
+        Raises RefusedError where it is another's, OutputError, InputError.
+        """
+
+    @abstractmethod
     def begin(self, key: str) -> Upload:
         """Claim a key. Raises RefusedError where another process has it, OutputError."""
 
@@ -157,6 +168,44 @@ class LocalStore(BlobStore):
         self.place = os.fsdecode(folder)
         self._blobs = os.path.join(self.place, "blobs")
         self._uploads = os.path.join(self.place, "uploads")
+
+    def belong(self, catalog: str, folder: str | None, *, mark: bool = True) -> None:
+        path = os.path.join(self.place, _MARK)
+        inside = folder is not None and os.path.realpath(folder) == os.path.realpath(self.place)
+        if not inside and os.path.lexists(os.path.join(self.place, FILE)):
+            raise RefusedError(
+                f"{self.place}: is the folder of another catalog; name one of its own by store.location"
+            )
+        found = self._mark(path)
+        if found == catalog:
+            return
+        if found is not None and not inside:
+            raise RefusedError(
+                f"{self.place}: holds the data of another catalog; name another folder by store.location, or, where"
+                f" this catalog was restored from a backup, remove {path}"
+            )
+        if not mark:
+            return
+        from imgtool.targets.output import FileOutput
+
+        with failing(self.place):
+            os.makedirs(self.place, mode=0o700, exist_ok=True)
+        try:
+            with FileOutput(path, force=inside) as output:
+                output.write_at(0, catalog.encode())
+                output.commit()
+        except ExistsError:  # another process was faster: whose is it now?
+            self.belong(catalog, folder)
+
+    def _mark(self, path: str) -> str | None:
+        """The id of the catalog whose data it has; None where that is not said. Raises InputError."""
+        try:
+            with open(path, "rb") as file:
+                return file.read(64).decode(errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
 
     def begin(self, key: str) -> Upload:
         known_key(key)

@@ -30,6 +30,7 @@ class Tables(NamedTuple):
     leases: Table
     flavors: Table
     instances: Table
+    catalog: Table
 
 
 def text_type(length: int | None = None) -> TypeEngine[str]:
@@ -56,6 +57,7 @@ def tables() -> Tables:
         _leases(metadata),
         _flavors(metadata),
         _instances(metadata),
+        _catalog(metadata),
     )
 
 
@@ -226,3 +228,10 @@ def _instances(metadata: MetaData) -> Table:
         Index("instances_owner", "owner", "created_at", "id"),
         Index("instances_image", "image_id"),
     )
+
+
+def _catalog(metadata: MetaData) -> Table:
+    """One row: the id by which a store knows whose data it has."""
+    from sqlalchemy import Column, Table
+
+    return Table("catalog", metadata, Column("id", text_type(36), primary_key=True))

@@ -61,6 +61,7 @@ def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
 def repair(catalog: Catalog) -> Repaired:
     """See `Catalog.repair`."""
     catalog.access.require("repair_catalog", catalog.who)
+    catalog.own_store()
     with acquire(catalog.database, LEASE) as lease:
         uploads = _end_uploads(catalog, lease)
         freed, failed = _discard(catalog, lease)
@@ -75,6 +76,7 @@ def repair(catalog: Catalog) -> Repaired:
 def would_repair(catalog: Catalog) -> Repaired:
     """See `Catalog.repair` with `dry_run`."""
     catalog.access.require("repair_catalog", catalog.who)
+    catalog.own_store(mark=False)
     found = left(catalog)
     freed = sum(catalog.store.left(key) for key in found.claims) + sum(blob.size for blob in found.orphans)
     freed += sum(catalog.store.size(key) or 0 for _, key in found.deleted)
