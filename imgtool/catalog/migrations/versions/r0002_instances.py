@@ -1,4 +1,4 @@
-"""Flavors, with the usual ones, and instances; images count theirs. A catalog has an id.
+"""Flavors, with the usual ones, and instances; images count theirs.
 
 The count stands in the image's row, so that one UPDATE can ask for it and for the status at once, on every database.
 """
@@ -35,7 +35,6 @@ def upgrade() -> None:
     )
     _flavors()
     _instances()
-    _catalog()
 
 
 def _text(length: int) -> TypeEngine[str]:
@@ -88,13 +87,3 @@ def _instances() -> None:
     op.create_index("instances_created", "instances", ["created_at", "id"])
     op.create_index("instances_owner", "instances", ["owner", "created_at", "id"])
     op.create_index("instances_image", "instances", ["image_id"])
-
-
-def _catalog() -> None:
-    from uuid import uuid4
-
-    from alembic import op
-    from sqlalchemy import Column
-
-    table = op.create_table("catalog", Column("id", _text(36), primary_key=True))
-    op.bulk_insert(table, [{"id": str(uuid4())}])
