@@ -93,7 +93,7 @@ def _asked(
 ) -> Asked:
     """How bytes are to be taken in; what is wrong with that is told before anything is begun.
 
-    Raises UsageError, InputError for a file that cannot be read.
+    Raises UsageError, InputError for a file that cannot be read, RefusedError for a store of another catalog.
     """
     if how not in ("copy", "move", "link"):
         raise UsageError(f"an image is imported by copy, move or link, not by {how!r}")
@@ -103,6 +103,7 @@ def _asked(
             raise UsageError(f"{os.fsdecode(given)}: is the catalog's own, and cannot be moved; it can be copied")
     elif how != "copy":
         raise UsageError(f"a stream cannot be imported by {how}: a path is needed")
+    catalog.own_store()
     expected = tuple(parse_expected(text) for text in expect)
     names = (MD5, SHA512, *(name for name, _ in expected), *(algorithm(name) for name in checksums))
     claims = Claims(expect=tuple(f"{name}:{digits}" for name, digits in expected))
@@ -123,7 +124,6 @@ def _upload(
     key = blob_key(kept.record.id, kept.attempt + 1)
     path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
     before = _identity(path) if path is not None else None
-    catalog.own_store()
     with catalog.store.begin(key) as claim:
         begun = _begin(catalog, kept)
         asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))

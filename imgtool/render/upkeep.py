@@ -26,9 +26,12 @@ def verification(found: Verification, *, colour: bool = False) -> str:
         head = "the store"
     else:
         head = f"{found.id} {terminal(found.name or '')} ({found.status}, {human_size(found.size or 0)})"
-    word = (
-        styled("sound", "good", colour) if found else styled(counted(len(found.findings), "finding"), "error", colour)
-    )
+    if not found:
+        word = styled(counted(len(found.findings), "finding"), "error", colour)
+    elif found.id is not None and not found.read:
+        word = "there, not read: only an administrator reads deactivated data"
+    else:
+        word = styled("sound", "good", colour)
     return f"{head}: {word}\n" + findings(found.findings)
 
 

@@ -15,6 +15,7 @@ from imgtool.catalog.service import Catalog
 from imgtool.catalog.upkeep import strays
 from imgtool.config.config import Config
 from imgtool.errors import RefusedError
+from imgtool.render import upkeep
 from tests.catalog.made import ID
 from tests.kit import fixture
 
@@ -189,6 +190,21 @@ def test_one_image(catalog: Catalog) -> None:
     assert not catalog.verify("web")
     told = catalog.verify("web").to_dict()
     assert told["schema"] == "imgtool.verification/1"
+
+
+def test_deactivated_data_is_read_for_administrators_alone(catalog: Catalog, tmp_path: Path) -> None:
+    """Others who may verify are told whether it is there, and that it was not read."""
+    (tmp_path / "access.yaml").write_text('verify_catalog: "role:reader"\n')
+    catalog.deactivate("web")
+    config = catalog.config._replace(access=str(tmp_path / "access.yaml"))
+    with Catalog.open(identity="ann:lab:member", config=config) as other:
+        (told,) = other.verify_all()
+        assert told
+        assert not told.read
+        assert "not read: only an administrator" in upkeep.verification(told)
+        flipped(catalog)
+        assert all(other.verify_all())
+    assert found(catalog) == {"CAT302"}
 
 
 def test_what_waits_for_its_deletion_is_read_too(catalog: Catalog) -> None:
