@@ -194,21 +194,37 @@ def dying(folder: Path, seconds: float) -> str:
     return f"{place}:{os.environ['PATH']}"
 
 
-def test_qemu_img_dies(tmp_path: Path) -> None:
-    """Killed in its middle: exit 4, one line, nothing left."""
-    source(tmp_path / "disk.raw")
-    (tmp_path / "out").mkdir()
+def deaths(folder: Path, to: str, at: list[float], size: int) -> int:
+    """Kill qemu-img so many seconds after each of its starts; how often that was in its middle."""
+    disk = source(folder / "disk.raw", size)
+    before = digest(disk)
+    (folder / "out").mkdir()
     met = 0
-    for seconds in (0.01, 0.03, 0.08):
-        ended = call(*arguments("qemu-img", "vhdx"), cwd=tmp_path, path=dying(tmp_path, seconds))
+    for seconds in at:
+        ended = call(*arguments("qemu-img", to), cwd=folder, path=dying(folder, seconds))
         assert ended.status in (0, EXIT_TOOL), ended
         if ended.status:
             met += 1
-            assert names(tmp_path / "out") == set()
+            assert names(folder / "out") == set()
             assert ended.errors.count("\n") == 1, ended.errors
         else:
-            os.unlink(tmp_path / "out" / "new")
-    assert met >= 1
+            os.unlink(folder / "out" / "new")
+    assert digest(disk) == before
+    return met
+
+
+def test_qemu_img_dies(tmp_path: Path) -> None:
+    """Killed in its middle: exit 4, one line, nothing left."""
+    assert deaths(tmp_path, "vhdx", [0.01, 0.03, 0.08], 96 * MIB) >= 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("to", ["vhdx", "qed", "parallels"])
+def test_qemu_img_dies_at_twenty_moments(to: str, tmp_path: Path) -> None:
+    """The same, twenty times."""
+    met = deaths(tmp_path, to, [0.008 * (index + 1) for index in range(20)], 256 * MIB)
+    print(f"{to}: qemu-img died {met} of 20 times in the middle")
+    assert met >= 8
 
 
 def batch(folder: Path, count: int) -> tuple[str, ...]:
