@@ -1,6 +1,7 @@
 """The native engine: the guest's bytes in order, prepared in threads, written in one; no subprocess, no second copy.
 
-The digest of the content is made of the same pieces while they are in memory.
+The digest of the content is made of the same pieces while they are in memory. Where the target's file system can
+share blocks with the source's file, what lies there as the guest sees it is shared, and read for the digest alone.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from imgtool.conversion.shared import Shared
 from imgtool.detect.match import resolve
 from imgtool.detect.registry import Entry
 from imgtool.disks.digest import BLOCK, BlockTree, leaves
 from imgtool.disks.stream import GRID, PIECE, Run, over_pieces
 from imgtool.ingest.pump import Progress
 from imgtool.sources.disk import Disk
+from imgtool.sources.file import FileSource
 from imgtool.targets.options import Option, Value
 from imgtool.targets.output import Output
 from imgtool.targets.writer import Stamp, Writer
@@ -49,24 +52,39 @@ def write(
     digest: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    source: FileSource | None = None,
 ) -> Written:
-    """Give the whole disk to the writer. `time`: seconds since 1970 for what the format dates.
+    """Give the whole disk to the writer. `time`: seconds since 1970 for what the format dates. `source`: the file
+    that the disk's extents are of, where blocks may be shared with it.
 
     Raises what reading the disk and writing the output raise.
     """
     tree = BlockTree() if digest or writer.stamped else None
 
+    shared = Shared(disk, writer, source) if source is not None else None
+
+    def done(run: Run) -> bool:
+        return shared is not None and shared.covers(run)
+
     def work(run: Run, data: bytes) -> tuple[list[bytes] | None, Any]:
-        return (leaves(data) if tree is not None else None), writer.prepare(run.start, data)
+        found = leaves(data) if tree is not None else None
+        if done(run):
+            return found, None
+        made = writer.prepare(run.start, data)
+        if not writer.anywhere:
+            return found, made
+        writer.put(run.start, made)
+        return found, None
 
     grid = max(GRID, writer.unit)
     assert grid % BLOCK == 0
     assert grid % writer.unit == 0
     piece = -(-PIECE // grid) * grid
-    for run, made in over_pieces(disk, work, piece=piece, grid=grid, threads=threads):
-        if made is None:
+    unread = done if tree is None else None
+    for run, made in over_pieces(disk, work, piece=piece, grid=grid, threads=threads, skip=unread):
+        if run.zeros:
             writer.zeros(run.start, run.length)
-        else:
+        elif made is not None and made[1] is not None:
             writer.put(run.start, made[1])
         if tree is not None:
             tree.take(run, None if made is None else made[0])

@@ -54,6 +54,7 @@ def make(
             digest=request.verify == "content",
             threads=request.threads,
             progress=progress,
+            source=source,
         )
         return Made(written.virtual_size, written.tree)
     if plan.direct is not None:

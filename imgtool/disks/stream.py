@@ -113,8 +113,10 @@ def over_pieces(
     piece: int = PIECE,
     grid: int = GRID,
     threads: int | None = None,
+    skip: Callable[[Run], bool] | None = None,
 ) -> Iterator[tuple[Run, T | None]]:
-    """Every run of the range in order, with what `work` made of its bytes (None for zeros, which are not read).
+    """Every run of the range in order, with what `work` made of its bytes (None for zeros, which are not read, and
+    for pieces that `skip` does not want read).
 
     `work` runs in threads, several pieces at once. Raises what reading raises (DiskError, NotFollowedError …).
     """
@@ -125,7 +127,8 @@ def over_pieces(
         waiting: deque[tuple[Run, Future[T] | None]] = deque()
         try:
             for part in todo:
-                waiting.append((part, None if part.zeros else pool.submit(_one, disk, part, work)))
+                unread = part.zeros or (skip is not None and skip(part))
+                waiting.append((part, None if unread else pool.submit(_one, disk, part, work)))
                 if len(waiting) > 2 * count + 2:
                     run, future = waiting.popleft()
                     yield run, None if future is None else future.result()

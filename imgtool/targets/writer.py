@@ -4,7 +4,7 @@ The engine gives the guest's disk in order, from its first byte to its last: run
 in pieces, each by `prepare` and then by `put`. Contract (tests/conformance/test_writers.py runs it against each):
 - Pieces and runs begin at multiples of `unit` and are whole units, but for the disk's end.
 - `prepare` runs in threads, several at once, and touches nothing but its arguments; `zeros`, `put` and `finish` run
-  in one thread, in order.
+  in one thread, in order. Where every unit has its place from the start (`anywhere`), `put` runs in threads, too.
 - Units that are all zeros inside a piece are found by `prepare` and take no space, as far as the format allows.
 - The same calls give the same bytes: ids and times come from `Stamp`, never from a clock or a random source.
 - Memory is bounded: tables grow with the disk, data never does.
@@ -31,12 +31,14 @@ class Stamp(NamedTuple):
 
 class Writer(ABC, Generic[P]):
     """See the module's docstring. `size`: bytes of the disk that the guest will see, at least as many as are given
-    (a format may count in sectors). `unit`: bytes, a power of two. `stamped`: `finish` needs the digest."""
+    (a format may count in sectors). `unit`: bytes, a power of two. `stamped`: `finish` needs the digest. `anywhere`:
+    pieces may be put in any order, several at once."""
 
     output: Output
     size: int
     unit: int
     stamped: bool = False
+    anywhere: bool = False
 
     @abstractmethod
     def prepare(self, start: int, data: bytes) -> P:
@@ -45,6 +47,11 @@ class Writer(ABC, Generic[P]):
     @abstractmethod
     def put(self, start: int, made: P) -> None:
         """Write what `prepare` made of the piece at `start`. Raises OutputError."""
+
+    def share(self, start: int, length: int, fd: int, offset: int) -> bool:
+        """Take guest bytes out of the file `fd` without copying them: its blocks are shared. False where they cannot
+        be; nothing was done then. What is `put` there afterwards replaces them."""
+        return False
 
     def zeros(self, start: int, length: int) -> None:
         """A run that is all zeros. Nothing to do where absence means zeros."""

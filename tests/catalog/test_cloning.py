@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,31 +11,16 @@ import pytest
 from imgtool.catalog.images import New
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
-from tests.kit import need, run
-from tests.targets.kit import as_root
+from tests.targets.kit import sharing_room, used
 
 SIZE = 48 << 20
 
 
 @pytest.fixture
 def sharing(tmp_path: Path) -> Iterator[Path]:
-    """A small btrfs."""
-    disk, room = tmp_path / "btrfs.img", tmp_path / "room"
-    with open(disk, "wb") as file:
-        file.truncate(160 << 20)
-    run(need("mkfs.btrfs"), "-q", "-d", "single", "-m", "single", str(disk))
-    room.mkdir()
-    subprocess.run(as_root("mount", "-o", "loop", str(disk), str(room)), check=True)
-    subprocess.run(as_root("chmod", "777", str(room)), check=True)
-    yield room
-    subprocess.run(as_root("umount", str(room)), check=True)
-
-
-def used(room: Path) -> int:
-    """Bytes of the file system that are taken, once all is written."""
-    os.sync()
-    told = os.statvfs(room)
-    return (told.f_blocks - told.f_bfree) * told.f_frsize
+    """A file system whose files can share blocks."""
+    with sharing_room(tmp_path, 160 << 20) as room:
+        yield room
 
 
 def test_blocks_are_shared(sharing: Path) -> None:

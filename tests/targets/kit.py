@@ -119,6 +119,29 @@ def small_room(folder: Path, size: int) -> Iterator[Path]:
 
 
 @contextmanager
+def sharing_room(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of `size` bytes whose files can share blocks, mounted at `folder`/room."""
+    disk, room = folder / "btrfs.img", folder / "room"
+    with open(disk, "wb") as file:
+        file.truncate(size)
+    subprocess.run([need("mkfs.btrfs"), "-q", "-d", "single", "-m", "single", str(disk)], check=True)
+    room.mkdir()
+    subprocess.run(as_root("mount", "-o", "loop", str(disk), str(room)), check=True)
+    try:
+        subprocess.run(as_root("chmod", "777", str(room)), check=True)
+        yield room
+    finally:
+        subprocess.run(as_root("umount", str(room)), check=True)
+
+
+def used(room: Path) -> int:
+    """Bytes of a file system that are taken, once all is written."""
+    os.sync()
+    told = os.statvfs(room)
+    return (told.f_blocks - told.f_bfree) * told.f_frsize
+
+
+@contextmanager
 def loop_device(path: Path) -> Iterator[str]:
     """A block device that is the file at `path`."""
     made = subprocess.run(as_root("losetup", "-f", "--show", str(path)), check=True, capture_output=True, text=True)

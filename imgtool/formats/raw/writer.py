@@ -34,10 +34,12 @@ class RawWriter(Writer[RawPiece]):
     """Raw bytes. With `full`, and on a device, zeros are written like anything else."""
 
     unit = 64 * 1024
+    anywhere = True
 
     def __init__(self, output: Output, size: int, preallocation: str) -> None:
         self.output = output
         self.size = size
+        self._shares = preallocation == "off"
         self._all = preallocation == "full" or not output.known_zeros
         output.truncate(size)
         if preallocation != "off":
@@ -50,6 +52,9 @@ class RawWriter(Writer[RawPiece]):
         view = memoryview(made.data)
         for low, high in made.runs:
             self.output.write_at(start + low, view[low:high])
+
+    def share(self, start: int, length: int, fd: int, offset: int) -> bool:
+        return self._shares and self.output.clone_range(fd, offset, start, length)
 
     def zeros(self, start: int, length: int) -> None:
         if self._all:

@@ -1,0 +1,81 @@
+"""On a file system that can share blocks a raw target shares them with its source, and is the same all the same."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import imgtool
+from tests.kit import need, run
+from tests.targets.kit import sharing_room, used
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def sharing(tmp_path: Path) -> Iterator[Path]:
+    """A file system whose files can share blocks."""
+    with sharing_room(tmp_path, 300 * MIB) as room:
+        yield room
+
+
+def disk_of(path: Path, seed: int) -> Path:
+    """A raw disk of odd size: bytes, holes, and runs that begin and end at odd places."""
+    chance = random.Random(seed)
+    with open(path, "wb") as file:
+        for at in range(0, 40 * MIB, 2 * MIB):
+            if chance.random() < 0.7:
+                file.seek(at + chance.choice((0, 0, 512, 4096, 70_000)))
+                file.write(chance.randbytes(chance.choice((512, 65_536, MIB, MIB + 300))))
+        file.truncate(41 * MIB + 1536)
+    return path
+
+
+@pytest.mark.parametrize("verify", ["content", "none"])
+@pytest.mark.parametrize(("form", "options"), [("raw", ()), ("qcow2", ()), ("qcow2", ("-c",)), ("vmdk", ())])
+def test_blocks_are_shared(sharing: Path, form: str, options: tuple[str, ...], verify: str) -> None:
+    """Whatever the source: the content is right; where its bytes lie in it as they are, they take no room anew (but
+    for the ends of runs)."""
+    raw = disk_of(sharing / "disk.raw", 7)
+    source = sharing / f"source.{form}"
+    run(need("qemu-img"), "convert", "-f", "raw", "-O", form, *options, str(raw), str(source))
+    before = used(sharing)
+    done = imgtool.convert(source, sharing / "new.raw", to="raw", verify=verify)
+    assert done.engine == "native"
+    taken = used(sharing) - before
+    content = raw.read_bytes()
+    assert (sharing / "new.raw").read_bytes()[: len(content)] == content
+    held = os.stat(raw).st_blocks * 512
+    assert taken < held // 2 if not options else taken > held // 2
+    with open(source, "r+b") as file:  # what is shared is not the source's any more when that is written
+        file.write(bytes(os.stat(source).st_size))
+    assert (sharing / "new.raw").read_bytes()[: len(content)] == content
+
+
+def test_what_is_asked_for_is_kept(sharing: Path) -> None:
+    """Space that is to be taken is taken."""
+    source = disk_of(sharing / "disk.raw", 8)
+    before = used(sharing)
+    imgtool.convert(source, sharing / "new.raw", to="raw", options={"preallocation": "full"})
+    assert used(sharing) - before > 40 * MIB
+
+
+def test_a_volume_inside_a_disk(sharing: Path) -> None:
+    """Where the guest's bytes are a window of the file, the right ones are shared."""
+    inner = sharing / "fs.img"
+    with open(inner, "wb") as file:
+        file.truncate(24 * MIB)
+    run(need("mkfs.ext4"), "-q", "-F", "-d", str(Path(__file__).parent), str(inner))
+    disk = sharing / "disk.raw"
+    with open(disk, "wb") as file:
+        file.truncate(26 * MIB)
+    run(need("sfdisk"), "-q", str(disk), stdin=b"start=2048, size=49152, type=83\n")
+    with open(disk, "r+b") as file:
+        file.seek(MIB)
+        file.write(inner.read_bytes())
+    imgtool.convert(disk, sharing / "root.ami", to="ami")
+    assert (sharing / "root.ami").read_bytes() == inner.read_bytes()
