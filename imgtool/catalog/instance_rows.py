@@ -38,6 +38,9 @@ class Asked(NamedTuple):
     image: str | None = None
 
 
+ALL = Asked()
+
+
 def begin(connection: Connection, wanted: Wanted, image: Kept) -> None:
     """Note an instance as one that is being made. Raises RefusedError where the image has changed meanwhile."""
     from sqlalchemy import insert, update
@@ -101,7 +104,7 @@ def get(connection: Connection, identifier: str) -> InstanceRecord:
     return _record(row)
 
 
-def every(connection: Connection, asked: Asked = Asked()) -> list[InstanceRecord]:  # noqa: B008 - a frozen value
+def every(connection: Connection, asked: Asked = ALL) -> list[InstanceRecord]:
     """The instances of a list, the newest first."""
     from sqlalchemy import select
 

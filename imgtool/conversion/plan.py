@@ -29,6 +29,11 @@ class Plan(NamedTuple):
     compress: bool = False
 
     @property
+    def shares(self) -> bool:
+        """True where the disk's extents are places in the source's own file, whose blocks may be shared."""
+        return own_file(self.request, self.report)
+
+    @property
     def foreign_size(self) -> int:
         """Bytes that a guest sees of what qemu-img writes: whole sectors, but of a raw file."""
         return self.size if self.request.to.name == "raw" else -(-self.size // 512) * 512
@@ -95,20 +100,27 @@ def _direct(request: Request, report: Report, size: int) -> str | None:
     """The format that qemu-img may read the source as. Anything but one plain file goes through our own reader, and
     so does what is not sound, or is to be read as something else, however mild the policy."""
     plain = (
-        report.container_format == "bare"
+        own_file(request, report)
         and report.format in _DIRECT
-        and not report.references
-        and not report.members
-        and not report.partial
         and request.snapshot is None
-        and request.member is None
         and request.allow == ()
         and request.format in (None, report.format)
         and all(one.severity != "error" for one in report.findings)
-        and not request.machine
         and size == report.virtual_size
     )
     return report.format if plain else None
+
+
+def own_file(request: Request, report: Report) -> bool:
+    """True where the disk is all in the source's own file: no container, no other file, and not a part of it."""
+    return (
+        report.container_format == "bare"
+        and not report.references
+        and not report.members
+        and not report.partial
+        and request.member is None
+        and not request.machine
+    )
 
 
 def inner_report(report: Report, member: str | None) -> Report:

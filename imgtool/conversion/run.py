@@ -54,7 +54,7 @@ def make(
             digest=request.verify == "content",
             threads=request.threads,
             progress=progress,
-            source=source,
+            source=source if plan.shares else None,
         )
         return Made(written.virtual_size, written.tree)
     if plan.direct is not None:

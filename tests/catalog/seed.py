@@ -8,6 +8,7 @@ from pathlib import Path
 from imgtool.catalog.images import New
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
+from tests.catalog.emulators import stand_ins
 from tests.kit import fixture
 
 #: Who owns what is in it, and sees all of it.
@@ -18,7 +19,7 @@ def seeded(folder: Path) -> None:
     """Make it: files disk.img (qcow2), other.img (raw), imgtool.toml, access.yaml; images web, public,
     shared (with lab), quarantined (deactivated), retired (pending_delete), reserved (queued),
     appliance (an OVA); in bin a QEMU that does nothing."""
-    _emulators(folder / "bin")
+    stand_ins(folder / "bin", "#!/bin/sh\nexit 0\n")
     (folder / "disk.img").write_bytes(fixture("qcow2/plain.qcow2"))
     (folder / "other.img").write_bytes(bytes(1 << 20))
     (folder / "hostile.img").write_bytes(fixture("qcow2/backing.qcow2"))
@@ -46,10 +47,3 @@ def launched(folder: Path) -> None:
     with Catalog.open(identity=ADMIN, config=Config(location=str(folder / "catalog"))) as catalog:
         for name in ("vm1", "vm2", "vm3"):
             catalog.instances.create(name, "quarantined", "m1.tiny")
-
-
-def _emulators(folder: Path) -> None:
-    folder.mkdir()
-    for name in ("qemu-system-x86_64", "qemu-system-aarch64"):
-        (folder / name).write_text("#!/bin/sh\nexit 0\n")
-        (folder / name).chmod(0o755)

@@ -23,6 +23,7 @@ from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
 from imgtool.conversion.qemu_packages import how_to_install
 from imgtool.errors import RefusedError, ToolError, ToolMissingError, UnsupportedError
+from tests.catalog.emulators import stand_ins
 from tests.catalog.launched import filled, of_format
 from tests.kit import ROOT
 
@@ -37,12 +38,7 @@ exit "${STATUS:-0}"
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     """One with an image on x86-64, and stand-ins for every emulator."""
-    (tmp_path / "bin").mkdir()
-    for name in ("qemu-system-x86_64", "qemu-system-i386", "qemu-system-aarch64"):
-        path = tmp_path / "bin" / name
-        path.write_text(STAND_IN)
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(stand_ins(tmp_path / "bin", STAND_IN)), prepend=":")
     monkeypatch.setenv("RECORD", str(tmp_path / "record"))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(boot, "_KVM", str(tmp_path / "kvm"))

@@ -32,9 +32,16 @@ from imgtool.errors import (
 )
 from imgtool.inspection.deep import check
 from imgtool.model.instance import Flavor
+from tests.catalog.emulators import NEVER, stand_ins
 from tests.catalog.launched import CONTENT, MIB, PLAIN, As, digest, filled, folder_of, of_format, write
 from tests.kit import fixture
 from tests.targets.kit import small_room
+
+
+@pytest.fixture(autouse=True)
+def emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulators are there, and what is refused starts none."""
+    monkeypatch.setenv("PATH", str(stand_ins(tmp_path / "bin", NEVER)), prepend=":")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 from imgtool.catalog.images import New
 from imgtool.catalog.listing import Filters
 from imgtool.catalog.service import Catalog
+from imgtool.catalog.store import Import
 from imgtool.config.config import Config
 from imgtool.errors import InputError, OutputError, RejectedError
 from tests.catalog.moments import How, Tell, calls_of, end_at
@@ -327,7 +328,7 @@ def test_a_store_that_becomes_read_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["copy", "move", "link"])
 @pytest.mark.parametrize("what", ["vanishes", "shrinks", "grows", "is written to"])
-def test_a_source_that_changes_while_it_is_read(tmp_path: Path, how: str, what: str) -> None:
+def test_a_source_that_changes_while_it_is_read(tmp_path: Path, how: Import, what: str) -> None:
     """One that vanishes was read all the same; of one that changes nothing is kept, and it is not removed."""
     where, path = _on_file(tmp_path), tmp_path / "large.img"
     path.write_bytes(os.urandom(2 * MIB))
@@ -346,11 +347,11 @@ def test_a_source_that_changes_while_it_is_read(tmp_path: Path, how: str, what: 
     with where.opened() as catalog:
         new = New("large", "ops", disk_format="raw")
         if what == "vanishes":
-            assert catalog.create(new, path, how=how, progress=change).size == 2 * MIB  # type: ignore[arg-type]
+            assert catalog.create(new, path, how=how, progress=change).size == 2 * MIB
             assert sound(catalog) == {"active": 1}
             return
         with pytest.raises((RejectedError, InputError)):
-            catalog.create(new, path, how=how, progress=change)  # type: ignore[arg-type] # it is one of the ways
+            catalog.create(new, path, how=how, progress=change)
         assert path.exists()
         assert sound(catalog) == {"killed": 1}
         assert os.listdir(tmp_path / "store" / "blobs") == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import imgtool
-from tests.kit import need, run
+from tests.kit import fixture, need, run
 from tests.targets.kit import sharing_room, used
 
 MIB = 1 << 20
@@ -64,12 +64,15 @@ def test_what_is_asked_for_is_kept(sharing: Path) -> None:
     assert used(sharing) - before > 40 * MIB
 
 
-def test_a_volume_inside_a_disk(sharing: Path) -> None:
-    """Where the guest's bytes are a window of the file, the right ones are shared."""
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_a_volume_inside_a_disk(sharing: Path, form: str) -> None:
+    """Where the guest's bytes are a part of a disk, its places are not the file's: nothing is shared."""
     inner = sharing / "fs.img"
     with open(inner, "wb") as file:
         file.truncate(24 * MIB)
-    run(need("mkfs.ext4"), "-q", "-F", "-d", str(Path(__file__).parent), str(inner))
+    (sharing / "files").mkdir()
+    (sharing / "files" / "large").write_bytes(random.Random(1).randbytes(16 * MIB))
+    run(need("mkfs.ext4"), "-q", "-F", "-d", str(sharing / "files"), str(inner))
     disk = sharing / "disk.raw"
     with open(disk, "wb") as file:
         file.truncate(26 * MIB)
@@ -77,5 +80,29 @@ def test_a_volume_inside_a_disk(sharing: Path) -> None:
     with open(disk, "r+b") as file:
         file.seek(MIB)
         file.write(inner.read_bytes())
-    imgtool.convert(disk, sharing / "root.ami", to="ami")
+    source = sharing / f"source.{form}"
+    run(need("qemu-img"), "convert", "-f", "raw", "-O", form, str(disk), str(source))
+    imgtool.convert(source, sharing / "root.ami", to="ami", verify="none")
     assert (sharing / "root.ami").read_bytes() == inner.read_bytes()
+
+
+def test_a_member_of_a_container(sharing: Path) -> None:
+    """The same of a disk in an appliance, in a wrapper, and of one whose bytes lie in another file."""
+    raw = disk_of(sharing / "disk.raw", 9)
+    content = raw.read_bytes()
+    run("gzip", "-k1", str(raw))
+    place = str(sharing / "data.qcow2")
+    options = f"data_file={sharing / 'data.bin'},data_file_raw=on"
+    run(need("qemu-img"), "convert", "-f", "raw", "-O", "qcow2", "-o", options, str(raw), place)
+    overlay = str(sharing / "overlay.qcow2")
+    run(need("qemu-img"), "create", "-q", "-f", "qcow2", "-b", str(raw), "-F", "raw", overlay)
+    for name in ("disk.raw.gz", "data.qcow2", "overlay.qcow2"):
+        target = sharing / f"{name}.new"
+        imgtool.convert(sharing / name, target, to="raw", verify="none", follow=True, policy="permissive")
+        assert target.read_bytes()[: len(content)] == content
+    appliance = sharing / "small.ova"
+    appliance.write_bytes(fixture("ova/small.ova.gz"))
+    with imgtool.open_disk(appliance) as inside:
+        told = inside.read_at(0, inside.size)
+    imgtool.convert(appliance, sharing / "ova.new", to="raw", verify="none", policy="permissive", if_unsafe="allow")
+    assert (sharing / "ova.new").read_bytes() == told
