@@ -57,7 +57,6 @@ def end_at(at: int, prepare: Callable[[], T], work: Callable[[T, Tell], None], h
                 sys.setprofile(None)
                 os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGINT)
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.setprofile(profile)
         try:
             work(ready, tell)

@@ -238,7 +238,7 @@ def test_every_writer_comes_to_its_turn(tmp_path: Path) -> None:
         out, _ = process.communicate()
         assert process.returncode == 0
         counts.append(int(out))
-    assert min(counts) >= 3, counts
+    assert min(counts) > max(counts) // 10, counts
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])

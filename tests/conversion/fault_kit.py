@@ -14,13 +14,7 @@ from typing import NamedTuple
 
 from tests.kit import need, run
 
-#: The command; a job in the background of a shell inherits SIGINT ignored.
-IMGTOOL = (
-    sys.executable,
-    "-c",
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "from imgtool.cli.start import main; main()",
-)
+IMGTOOL = (sys.executable, "-m", "imgtool")
 MIB = 1 << 20
 
 #: Names that a batch may leave beside its targets.

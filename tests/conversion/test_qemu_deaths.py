@@ -23,7 +23,6 @@ STUBBORN = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{ENDLESS}"
 #: A conversion of our own in a process of its own, which tells the child's number once it works.
 OURS = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
 def end(number, frame):
     raise SystemExit(143)
 signal.signal(signal.SIGTERM, end)
