@@ -87,7 +87,7 @@ def test_thresholds_claims_and_selection(folder: Path) -> None:
         (2, ["--fail-on", "note", "good.qcow2"]),
         (2, ["--output-format", "yaml", "good.qcow2"]),
         (2, ["--json", "--output-format", "sarif", "good.qcow2"]),
-        (3, ["--policy", "missing.toml", "good.qcow2"]),
+        (2, ["--policy", "missing.toml", "good.qcow2"]),
         (2, []),
     ):
         done = call("validate", *arguments, cwd=folder)

@@ -109,7 +109,7 @@ def test_policies_by_name_file_and_value(tmp_path: Path) -> None:
     assert verdict("qcow2/plain.qcow2", policy=Policy("mine")).policy == "mine"
     with pytest.raises(imgtool.UsageError, match="no such policy: 'lax'"):
         verdict("qcow2/plain.qcow2", policy="lax")
-    with pytest.raises(imgtool.InputError, match="No such file"):
+    with pytest.raises(imgtool.UsageError, match="No such file"):
         verdict("qcow2/plain.qcow2", policy=tmp_path / "missing.toml")
     (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
     with pytest.raises(imgtool.UsageError, match="not UTF-8"):

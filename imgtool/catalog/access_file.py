@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.catalog import language
 from imgtool.catalog.access import FOREIGN_NAMES, IDENTITY_NAMES, TARGET_NAMES, Rule, references
-from imgtool.errors import InputError, UsageError
+from imgtool.errors import UsageError
 
 if TYPE_CHECKING:
     from yaml.nodes import MappingNode, Node, SequenceNode
@@ -70,7 +70,7 @@ class _Fault(Exception):
 def read_rules(path: str, builtin: Mapping[str, Rule], faults: list[str]) -> dict[str, Rule]:
     """The rules of a file by their names; what is wrong with it is put to `faults`. `builtin`: what they overrule.
 
-    Raises InputError where it cannot be read, UsageError where it is no YAML at all.
+    Raises UsageError where it cannot be read or is no YAML at all.
     """
     rules: dict[str, Rule] = {}
     places: dict[str, _Item] = {}
@@ -99,7 +99,7 @@ def _text_of(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{path}: {error.strerror}") from error
     if len(data) > LARGEST:
         raise UsageError(f"{path}: larger than {LARGEST} bytes")
     try:

@@ -252,7 +252,7 @@ def _rejection(verdict: Verdict) -> str:
 def site_policy(catalog: Catalog, named: str | os.PathLike[str] | Policy | None) -> Policy:
     """The policy that data must pass: the one named, else the catalog's, within what the configuration allows.
 
-    Raises UsageError, InputError where its file cannot be read.
+    Raises UsageError.
     """
     config = catalog.config
     policy = policy_named(config.policy if named is None else named)

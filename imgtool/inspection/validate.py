@@ -152,7 +152,7 @@ def _by_policy(asked: Asked, limits: Limits) -> list[Finding]:
 
 
 def policy_named(policy: str | os.PathLike[str] | Policy) -> Policy:
-    """A policy by its name or the path of its file. Raises UsageError, InputError where the file cannot be read."""
+    """A policy by its name or the path of its file. Raises UsageError."""
     if isinstance(policy, Policy):
         return policy
     place = os.fspath(policy)
@@ -166,7 +166,7 @@ def policy_named(policy: str | os.PathLike[str] | Policy) -> Policy:
     except UnicodeDecodeError:
         raise UsageError(f"{place}: not TOML: it is not UTF-8") from None
     except OSError as error:
-        raise InputError(f"{place}: {error.strerror}") from error
+        raise UsageError(f"{place}: {error.strerror}") from error
     return load_policy(text, place)
 
 

@@ -18,7 +18,7 @@ from imgtool.catalog.access import (
     target_of,
 )
 from imgtool.catalog.identity import Identity, parse_identity
-from imgtool.errors import InputError, RefusedError, UsageError
+from imgtool.errors import RefusedError, UsageError
 from imgtool.model.image import ImageRecord, MemberStatus, Visibility
 
 ADMIN = parse_identity("root:admins:admin")
@@ -291,9 +291,9 @@ def test_many_ways_are_one_decision(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A missing one and a folder are failures of the input; bytes that are no text are a mistake."""
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(InputError):
+    """A missing one, a folder and bytes that are no text are mistakes of who names them."""
+    for path, said in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(UsageError, match=said):
             load_access(path)
     (tmp_path / "latin.yaml").write_bytes(b"# \xe9")
     with pytest.raises(UsageError, match="not UTF-8"):

@@ -140,7 +140,7 @@ WRONG: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--file", "nothing"), 3, "nothing: No such file or directory"),
     (("--file", "catalog"), 3, "catalog: "),
     (("--file", "disk.img", "--policy", "nobody"), 2, "no such policy: 'nobody'"),
-    (("--file", "disk.img", "--policy", "no/such.toml"), 3, "no/such.toml: No such file"),
+    (("--file", "disk.img", "--policy", "no/such.toml"), 2, "no/such.toml: No such file"),
     (("--file", "disk.img", "--expect", "md5"), 2, "md5"),
     (("--file", "disk.img", "--expect", "md5:zz"), 2, "md5 has 32 hex digits, not 'zz'"),
     (("--file", "disk.img", "--checksum", "crc7"), 2, "crc7"),

@@ -48,7 +48,7 @@ BOTH: tuple[tuple[str, int, str], ...] = (
     ("d.raw --to vhdx --option block_size=3", 2, "block_size"),
     ("d.raw --to raw --align x", 2, "not a size"),
     ("d.raw --to raw --align=-1", 2, "negative"),
-    ("d.raw --to raw --policy none.toml", 3, "none.toml"),
+    ("d.raw --to raw --policy none.toml", 2, "none.toml"),
     ("d.raw --to raw --policy nothing", 2, "no such policy"),
     ("d.raw --to raw --if-unsafe perhaps", 2, "reject, allow, or codes"),
     ("d.raw --to raw --format floppy", 2, "no such format"),
