@@ -190,6 +190,7 @@ class Limits(NamedTuple):
     # vdi, qed, qcow, parallels, luks
     virtual_size: int = (1 << 63) - 1  #: bytes of a virtual disk: what a signed 64-bit offset reaches
     vdi_blocks: int = 0x3FFFFFFF  #: blocks of a VDI: a map of 4 GiB
+    vdi_blocks_written: int = (0x80000000 - 512) // 4  #: those of one that is written, as QEMU 7.2 counts: 2 GiB
     vdi_block: int = 256 * 1024 * 1024  #: bytes of one VDI block
     qcow_l1_table: int = 256 * 1024 * 1024  #: L1 table of a qcow: 64 TiB with the usual clusters
     parallels_tracks: int = 0x7FFFFFFF // 513  #: sectors of a Parallels cluster, as QEMU caps it

@@ -30,17 +30,28 @@ def parse_size(text: str) -> int:
     return size
 
 
+#: Seconds of the longest duration, 1,000 years: any time of a record and so much more is still a date.
+LONGEST = 365_250 * 86_400
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_duration(text: str) -> int:
-    """Seconds named by `text` ("90", "45s", "30m", "12h", "7d", "2w"). Raises UsageError when it is no duration."""
+    """Seconds named by `text` ("90", "45s", "30m", "12h", "7d", "2w"). Raises UsageError when it is no duration, or
+    too long."""
     body = text.strip().lower()
     number = body.rstrip("smhdw")
     unit = body[len(number) :]
     if unit not in _SECONDS or not number.isascii() or not number.isdigit() or len(number) > 12:
         raise UsageError(f"not a duration: {text!r} (say 90, 45s, 30m, 12h, 7d, 2w)")
-    return int(number) * _SECONDS[unit]
+    return duration(int(number) * _SECONDS[unit])
+
+
+def duration(seconds: int) -> int:
+    """`seconds`, which are from 0 to 1,000 years. Raises UsageError."""
+    if not 0 <= seconds <= LONGEST:
+        raise UsageError(f"a duration is from 0 to 1000 years ({LONGEST // 86_400}d)")
+    return seconds
 
 
 def human_duration(seconds: int) -> str:
@@ -66,6 +77,11 @@ def human_size(size: int) -> str:
 def ceil_div(amount: int, step: int) -> int:
     """`amount / step` rounded up; `step` must be positive."""
     return -(-amount // step)
+
+
+def round_up(amount: int, step: int) -> int:
+    """The least multiple of `step` that is not below `amount`; `step` must be positive."""
+    return ceil_div(amount, step) * step
 
 
 def is_power_of_two(value: int) -> bool:

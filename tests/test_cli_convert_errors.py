@@ -84,11 +84,12 @@ def test_what_is_unsafe_may_be_let_through(folder: Path) -> None:
 
 
 def test_a_missing_program_says_how_to_get_it(folder: Path) -> None:
-    """Without qemu-img in the path: status 4 and how to install it; what is written natively goes on."""
+    """Without qemu-img in the path: status 4 and how to install it, of a dry run, too; what is written natively goes
+    on."""
     environment = {**os.environ, "PATH": str(folder)}
-    for to, status in (("vhdx", 4), ("qcow2", 0)):
+    for to, status, *dry in (("vhdx", 4, "--dry-run"), ("vhdx", 4), ("qcow2", 0, "--dry-run"), ("qcow2", 0)):
         done = subprocess.run(
-            [*IMGTOOL, "convert", "disk.img", "--to", to, "-o", f"new.{to}"],
+            [*IMGTOOL, "convert", "disk.img", "--to", str(to), "-o", f"new.{to}", *map(str, dry)],
             cwd=folder,
             env=environment,
             capture_output=True,

@@ -10,7 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from imgtool.targets.hidden import hidden_name
 from tests.kit import fixture, need, qemu_create, run
+from tests.targets.kit import loop_device
 from tests.test_cli import call
 
 
@@ -73,6 +75,30 @@ def test_map_draws(pair: Path) -> None:
     assert call("map", "--svg", "missing/map.svg", "one.qcow2", cwd=pair).returncode == 5
     names = {"child.qcow2", "map.png", "map.svg", "one.qcow2", "one.raw", "two.raw"}
     assert set(os.listdir(pair)) == names
+
+
+def test_drawings_are_outputs_like_any_other(pair: Path) -> None:
+    """Names as long as they get; what was there is replaced, what a killed run left goes; no folder, FIFO, device."""
+    long = "x" * 251 + ".svg"
+    left = pair / hidden_name("map.svg")
+    for path in (pair / "map.svg", left):
+        path.write_bytes(b"old")
+    os.mkfifo(pair / "fifo")
+    for name in (long, "map.svg"):
+        assert call("map", "--svg", name, "one.qcow2", cwd=pair).returncode == 0
+        assert (pair / name).read_bytes().startswith(b"<svg")
+    assert not left.exists()
+    for name, told in ((".", b"is a directory"), ("fifo", b"neither a regular file nor a block device")):
+        done = call("map", "--svg", name, "one.qcow2", cwd=pair)
+        assert (done.returncode, told in done.stderr) == (5, True)
+    (pair / "behind").write_bytes(bytes(1 << 20))
+    with loop_device(pair / "behind") as device:
+        done = call("map", "--png", device, "one.qcow2", cwd=pair)
+        assert (done.returncode, done.stderr.decode()) == (
+            5,
+            f"imgtool: {device}: is a block device; name a file\n",
+        )
+    assert (pair / "behind").read_bytes() == bytes(1 << 20)
 
 
 def test_references_are_followed_by_permission(pair: Path) -> None:

@@ -8,15 +8,18 @@ from imgtool.errors import UsageError
 from imgtool.units import (
     GIB,
     KIB,
+    LONGEST,
     MIB,
     TIB,
     ceil_div,
+    duration,
     guid_text,
     human_duration,
     human_size,
     is_power_of_two,
     parse_duration,
     parse_size,
+    round_up,
     uuid_text,
 )
 
@@ -77,6 +80,7 @@ def test_ids() -> None:
 def test_arithmetic() -> None:
     """Rounding up, powers of two."""
     assert [ceil_div(value, 4) for value in (0, 1, 4, 5)] == [0, 1, 1, 2]
+    assert [round_up(value, 4) for value in (0, 1, 4, 5)] == [0, 4, 4, 8]
     assert [value for value in range(-2, 20) if is_power_of_two(value)] == [1, 2, 4, 8, 16]
 
 
@@ -94,6 +98,17 @@ def test_no_duration(text: str) -> None:
     """Everything else is refused with what is right."""
     with pytest.raises(UsageError, match="say 90, 45s, 30m, 12h, 7d, 2w"):
         parse_duration(text)
+
+
+def test_durations_end_somewhere() -> None:
+    """At 1,000 years, typed or as a number."""
+    assert parse_duration("365250d") == duration(LONGEST) == LONGEST
+    for text in ("365251d", "999999999999w"):
+        with pytest.raises(UsageError, match="from 0 to 1000 years"):
+            parse_duration(text)
+    for seconds in (-1, LONGEST + 1):
+        with pytest.raises(UsageError, match="from 0 to 1000 years"):
+            duration(seconds)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def command(
     what |= {"follow": follow if follow_in is None else follow_in, "policy": policy, "if_unsafe": if_unsafe}
     common = request_of("", output or out_dir or "", to, **how, **what)
     without = [one for one in (out_dir, place) if one is not None]
-    sources = list(inputs(paths or [], recursive, files0_from, without))
+    sources = list(inputs(paths or [], recursive, files0_from, without, piped=False))
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
     requests = requests_of(sources, common, output, out_dir, work)
     if dry_run:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from imgtool.cli.frame import say_error
 from imgtool.cli.progress import Board
-from imgtool.conversion.api import Job, measured, not_itself, prepared
+from imgtool.conversion.api import Job, prepared, rehearsed
 from imgtool.conversion.batch import (
     Inside,
     Outcome,
@@ -25,7 +25,6 @@ from imgtool.errors import EXIT_BUG, EXIT_DONE, EXIT_NO, ImgtoolError, OutputErr
 from imgtool.limits import DEFAULT
 from imgtool.render import conversions
 from imgtool.render.escape import terminal
-from imgtool.targets.output import free_target
 
 
 class Converting:
@@ -65,6 +64,8 @@ class Converting:
     def tell_plans(self, requests: list[Request], journal: str | None) -> None:
         """Each plan: the engine, what would be lost, how large the target would be; or what an earlier run did that
         goes by `journal`. Nothing is written, and what would be refused is."""
+        if journal is not None:
+            _apart(journal, requests)
         earlier = Journal(journal, resume=True, write=False) if journal is not None else None
         with Board(len(requests), self._progress, self._quiet) as board:
             for request in requests:
@@ -84,10 +85,8 @@ class Converting:
         """What would be done, as it is shown."""
         key = _key(request)
         with prepared(request, DEFAULT) as job:
-            not_itself(request.target, job)
-            free_target(request.target, force=request.force)
             board.begin(key, request.source, job.disk.size)
-            told = measured(job, _counting(board, key)).to_dict()
+            told = rehearsed(job, DEFAULT, _counting(board, key)).to_dict()
         return conversions.json_line(told) if self._as_json else conversions.measured(told)
 
     def _shown(self, told: dict[str, object], *, earlier: bool) -> str:
@@ -97,14 +96,18 @@ class Converting:
     def convert(self, requests: list[Request], *, jobs: int, journal: str | None, resume: bool) -> None:
         """Convert them, tell what became of each, and of all at the end."""
         self._batch = self._batch or len(requests) > 1
-        for folder in {os.path.dirname(request.target) or "." for request in requests}:
-            _folder(folder)
+        if journal is not None:
+            _apart(journal, requests)
+            folder = os.path.dirname(journal)
+            if folder in {os.path.dirname(request.target) for request in requests}:
+                _folder(folder or ".")
         with ExitStack() as stack:
             kept = stack.enter_context(Journal(journal, resume=resume)) if journal is not None else None
             board = stack.enter_context(Board(len(requests), self._progress, self._quiet))
 
             def watch(request: Request, job: Job) -> None:
                 board.begin(_key(request), request.source, job.work)
+                _folder(os.path.dirname(request.target.rstrip(os.sep)) or ".")  # there will be something in it
 
             for outcome in run_all(
                 requests,
@@ -148,7 +151,7 @@ def requests_of(
     if common.member is None and common.format is None:
         for path in sources:
             try:
-                looked[path] = look_inside(path, device=common.device)
+                looked[path] = look_inside(path, device=common.device, follow=common.follow)
             except ImgtoolError as error:
                 work.failed(path, error)
         parts = parts_of_others(looked)
@@ -172,6 +175,15 @@ def requests_of(
 def _several(path: str, names: Iterable[str | None]) -> str:
     known = ", ".join(str(name) for name in list(names)[:10])
     return f"{path}: several disks in it ({known}); name one by --member, or a folder by --out-dir"
+
+
+def _apart(journal: str, requests: Iterable[Request]) -> None:
+    """Raises UsageError where the journal would be written over a source, or a target over it."""
+    place = os.path.realpath(journal)
+    for request in requests:
+        for path in (request.source, request.target):
+            if os.path.realpath(path) == place:
+                raise UsageError(f"{journal}: is the journal and {path}, too; name another file by --journal")
 
 
 def _folder(path: str) -> None:

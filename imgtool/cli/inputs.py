@@ -11,18 +11,23 @@ from imgtool.errors import InputError, UsageError
 
 
 def inputs(
-    paths: list[str], recursive: bool, files0_from: str | None, without: Collection[str] = ()
+    paths: list[str],
+    recursive: bool,
+    files0_from: str | None,
+    without: Collection[str] = (),
+    *,
+    piped: bool = True,
 ) -> Iterator[str]:
     """Every input in order; folders are walked in the order of their names, links to folders are not followed.
 
-    `without`: files and folders that are left out where a walk comes by them.
+    `without`: files and folders that are left out where a walk comes by them. `piped`: standard input can be one.
     """
     if files0_from is not None:
         if paths:
             raise UsageError("give paths or --files0-from, not both")
         paths = _names(files0_from)
     elif not paths:
-        raise UsageError("no input: name a file, or - for standard input")
+        raise UsageError(f"no input: name a file{', or - for standard input' if piped else ''}")
     left_out = frozenset(map(os.path.realpath, without))
     for path in paths:
         if recursive and path != "-" and os.path.isdir(path):

@@ -11,7 +11,7 @@ import typer
 from imgtool.cli.disk import Follow, FollowIn, Format, Member, Snapshot, opened
 from imgtool.cli.frame import Device, epilog, verb
 from imgtool.errors import OutputError, ToolMissingError, UsageError
-from imgtool.targets.file import write_whole
+from imgtool.targets.output import FileOutput, free_target
 
 if TYPE_CHECKING:
     from imgtool.sources.disk import Disk
@@ -90,7 +90,8 @@ def _write(place: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    try:
-        write_whole(place, data)
-    except OSError as error:
-        raise OutputError(f"{place}: {error.strerror}") from error
+    if free_target(place, force=True):
+        raise OutputError(f"{place}: is a block device; name a file")
+    with FileOutput(place, force=True) as output:
+        output.write_at(0, data)
+        output.commit()

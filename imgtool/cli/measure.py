@@ -69,14 +69,14 @@ def command(
     how |= {"align": align if align is not None else 0, "if_unsafe": if_unsafe, "policy": policy, "format": format}
     how |= {"snapshot": snapshot, "follow": follow_in if follow_in is not None else follow, "device": device}
     statuses = {EXIT_DONE}
-    sources = list(inputs(paths or [], False, None))
+    sources = list(inputs(paths or [], False, None, piped=False))
     if "-" in sources:
         raise UsageError("a disk must be read at any place, which standard input cannot; name a file")
     with Board(len(sources), progress, quiet) as board:
         for path in sources:
             board.begin(path, path, None)
             try:
-                for name in _disks(path, member, format, device):
+                for name in _disks(path, member, format, device, how["follow"]):
                     result = measure(path, to, member=name, progress=partial(board.count, path), **how)
                     show = conversions.json_line if as_json else conversions.measured
                     sys.stdout.write(show(result.to_dict()))
@@ -89,10 +89,12 @@ def command(
     leave(worst(list(statuses)))
 
 
-def _disks(path: str, member: str | None, format: str | None, device: bool) -> tuple[str | None, ...]:
+def _disks(
+    path: str, member: str | None, format: str | None, device: bool, follow: bool | str
+) -> tuple[str | None, ...]:
     """The disks of a source that are measured: all of a container, one by one, where none is named."""
     from imgtool.conversion.batch import look_inside
 
     if member is not None or format is not None:
         return (member,)
-    return look_inside(path, device=device).disks or (None,)
+    return look_inside(path, device=device, follow=follow).disks or (None,)

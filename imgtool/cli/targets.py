@@ -72,6 +72,8 @@ def tell_options(to: str) -> None:
 
     entry, _ = target_named(to)
     tables = {"native": options_of(entry), "qemu-img": qemu_options_of(entry.name) if entry.name in TARGETS else ()}
+    if not any(tables.values()):
+        print(f"{entry.name} has no creation options")
     for engine, table in tables.items():
         if table:
             rows = [(one.name, one.default, one.meaning, one.choices) for one in table]

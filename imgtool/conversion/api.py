@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from imgtool.conversion import native
 from imgtool.conversion.clock import output_time
-from imgtool.conversion.estimates import estimate
-from imgtool.conversion.gate import judged, refuse
+from imgtool.conversion.estimates import disk_size, estimate
+from imgtool.conversion.gate import judged, judged_beside, refuse
 from imgtool.conversion.judge import after, before
 from imgtool.conversion.machine import root_range
-from imgtool.conversion.plan import Plan, chosen, inner_report, make_plan
+from imgtool.conversion.plan import Plan, chosen, disk_report, make_plan
 from imgtool.conversion.planned import Finished, Planned
 from imgtool.conversion.request import (
     ENGINES,
@@ -28,10 +28,10 @@ from imgtool.conversion.request import (
     with_compression,
 )
 from imgtool.conversion.run import again, make, read_back
-from imgtool.disks.links import permission
+from imgtool.disks.links import Followed, permission
 from imgtool.disks.open import disk_of
 from imgtool.disks.recognise import entry_named
-from imgtool.errors import InputError, OutputError
+from imgtool.errors import InputError, OutputError, UsageError
 from imgtool.findings.core import Finding
 from imgtool.ingest.pump import Progress
 from imgtool.inspection.conductor import examine
@@ -42,7 +42,7 @@ from imgtool.model.report import Report
 from imgtool.sources.disk import Disk
 from imgtool.sources.file import FileSource, open_file
 from imgtool.sources.flat import FlatDisk
-from imgtool.targets.output import CountingOutput, DeviceOutput, FileOutput, open_output
+from imgtool.targets.output import CountingOutput, DeviceOutput, FileOutput, counted_output, open_output
 from imgtool.units import parse_size
 
 #: Runs of a source that tell whether it is compressed.
@@ -51,13 +51,13 @@ _LOOKED_AT = 1024
 
 class Job(NamedTuple):
     """A source that was let in, its disk, and what will be done with it; `losses` are findings of that plan,
-    `followed` the files that the source refers to and that are read, by device and inode."""
+    `followed` the files that the source refers to and that are read."""
 
     plan: Plan
     source: FileSource
     disk: Disk
     losses: tuple[Finding, ...]
-    followed: frozenset[tuple[int, int]] = frozenset()
+    followed: frozenset[Followed] = frozenset()
 
     @property
     def work(self) -> int:
@@ -204,29 +204,48 @@ def request_of(
         with_compression(options, entry, compress, level),
         one_of("the engine", engine, ENGINES),
         one_of("verify", verify, VERIFY),
-        parse_size(align) if isinstance(align, str) else align,
+        _aligned(align),
         allow=allowed_codes(if_unsafe),
     )
     request = request._replace(**rest)
+    if request.threads is not None and request.threads < 1:
+        raise UsageError(f"threads: {request.threads} is less than 1")
     chosen(request)
+    if isinstance(request.secret_file, str):
+        from imgtool.conversion.qemu_given import read_secret
+
+        request = request._replace(secret_file=read_secret(request.secret_file, DEFAULT))
     return request
+
+
+def _aligned(align: int | str) -> int:
+    """Bytes. Raises UsageError."""
+    size = parse_size(align) if isinstance(align, str) else align
+    if not 0 <= size <= DEFAULT.virtual_size:
+        raise UsageError(f"align: {size} is not between 0 and {DEFAULT.virtual_size}")
+    return size
 
 
 @contextmanager
 def prepared(request: Request, limits: Limits) -> Iterator[Job]:
     """The source, judged and opened, and the plan. Raises what stands against it, before anything is written."""
     with open_file(request.source, request.device) as source:
+        allowed = permission(request.follow, request.source)
+        seen: set[Followed] = set()
         report = judged(source, request, limits)
-        followed: set[tuple[int, int]] = set()
+        report = judged_beside(source, report, request, limits, allowed._replace(opened=seen))
+        followed: set[Followed] = set()
         opened = disk_of(
             source,
             limits,
             format=request.format,
             snapshot=request.snapshot,
             member=request.member,
-            allowed=permission(request.follow, request.source)._replace(opened=followed),
+            allowed=allowed._replace(opened=followed),
         )
         with opened as whole:
+            for one in seen - followed:
+                raise InputError(f"{one.path}: changed while it was opened; try again")
             disk = _root(whole, request, report) if request.machine else whole
             plan = make_plan(request, report, disk.size)
             losses = before(planned_of(plan, disk), limits)
@@ -275,7 +294,7 @@ def _run(
     with again(output) as written:
         report = examine(written, request.target, Options(limits, limits.depth))
         file_size, allocated = written.size, written.allocated
-    if not verified and report.format == request.to.name:
+    if not verified and report.format == request.to.name != "raw":  # raw has no size of its own on a larger device
         size = report.virtual_size or size
     findings = after(Finished(planned_of(plan, job.disk), report, size), limits)
     refuse((one for one in findings if one.severity == "error"), request.allow, f"{request.target}: not kept")
@@ -283,8 +302,8 @@ def _run(
     return Conversion(
         path=request.source,
         target=request.target,
-        source_format=plan.inner.format,
-        container=plan.report.container_format,
+        source_format=plan.source_format,
+        container=plan.container,
         member=request.member,
         format="ami" if request.machine else request.to.name,
         engine=plan.engine,
@@ -305,25 +324,49 @@ def _unchanged(job: Job) -> None:
     changed = job.source.changed()
     if changed is not None:
         raise InputError(f"{job.source.name}: changed while it was read ({changed}); nothing was kept")
+    for one in job.followed:
+        try:
+            now = os.stat(one.path)
+        except OSError:
+            continue  # that it is gone is no change of what was read
+        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (one.device, one.inode, one.size, one.mtime_ns):
+            raise InputError(f"{one.path}: changed while it was read; nothing was kept")
 
 
-def measured(job: Job, progress: Progress | None = None) -> Measure:
-    """How large the target of a job would be, in bytes."""
+def rehearsed(job: Job, limits: Limits, progress: Progress | None = None) -> Measure:
+    """How large the target of a job would be. Raises what would stand against writing it, as far as that is known
+    while nothing is opened for writing."""
+    plan, request = job.plan, job.plan.request
+    not_itself(request.target, job)
+    output = counted_output(request.target, force=request.force)
+    if plan.engine == "qemu-img":
+        from imgtool.conversion import qemu_img, qemu_options
+
+        if not output.known_zeros:
+            qemu_options.check_device(request.to.name)
+        qemu_img.find(limits)
+        if request.to.name == "raw":
+            output.truncate(plan.size)
+    return measured(job, progress, output)
+
+
+def measured(job: Job, progress: Progress | None = None, output: CountingOutput | None = None) -> Measure:
+    """How large the target of a job would be, in bytes; `output` counts them."""
     plan = job.plan
     if plan.engine == "native":
-        with CountingOutput() as output:
-            writer = native.open_writer(plan.request.to, output, plan.size, plan.options)
-            written = native.write(
-                job.disk, writer, output_time(), digest=False, threads=plan.request.threads, progress=progress
-            )
+        output = output or CountingOutput(plan.request.source)
+        writer = native.open_writer(plan.request.to, output, plan.size, plan.options)
+        written = native.write(
+            job.disk, writer, output_time(), digest=False, threads=plan.request.threads, progress=progress
+        )
         required, virtual_size = written.file_size, written.virtual_size
     else:
-        required, virtual_size = estimate(plan, job.disk), plan.foreign_size
+        required, virtual_size = estimate(plan, job.disk), disk_size(plan)
     return Measure(
         path=plan.request.source,
         target=plan.request.target or None,
-        source_format=plan.inner.format,
-        container=plan.report.container_format,
+        source_format=plan.source_format,
+        container=plan.container,
         member=plan.request.member,
         format="ami" if plan.request.machine else plan.request.to.name,
         engine=plan.engine,
@@ -358,7 +401,7 @@ def planned_of(plan: Plan, disk: Disk) -> Planned:
 
 def _root(whole: Disk, request: Request, report: Report) -> Disk:
     """The root file system of a disk as a disk of its own, which closes the whole one."""
-    start, length, _ = root_range(inner_report(report, request.member).volumes, request.source)
+    start, length, _ = root_range(disk_report(report, request).volumes, request.source)
     return whole if length is None else FlatDisk(whole, length, start)
 
 
@@ -372,5 +415,5 @@ def not_itself(target: str, job: Job) -> None:
     same_device = stat.S_ISBLK(there.st_mode) and stat.S_ISBLK(read.st_mode) and there.st_rdev == read.st_rdev
     if os.path.samestat(there, read) or same_device:
         raise OutputError(f"{target}: is the source itself; name another target")
-    if (there.st_dev, there.st_ino) in job.followed:
+    if any((there.st_dev, there.st_ino) == (one.device, one.inode) for one in job.followed):
         raise OutputError(f"{target}: is a file that the source refers to; name another target")

@@ -9,8 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from imgtool.conversion.api import Job, run_request
-from imgtool.conversion.journal import Journal
+from imgtool.conversion.journal import Journal, Read, read_of
 from imgtool.conversion.request import Request
+from imgtool.disks.links import permission
 from imgtool.disks.recognise import recognise
 from imgtool.errors import ImgtoolError, UsageError
 from imgtool.ingest.pump import Progress
@@ -51,13 +52,20 @@ class Inside(NamedTuple):
     extents: tuple[str, ...]
 
 
-def look_inside(path: str, limits: Limits = DEFAULT, *, device: bool = False) -> Inside:
-    """See `Inside`. Nothing that the input names is opened. Raises InputError."""
+def look_inside(
+    path: str,
+    limits: Limits = DEFAULT,
+    *,
+    device: bool = False,
+    follow: bool | str | os.PathLike[str] = False,
+) -> Inside:
+    """See `Inside`. Nothing that the input names is opened; with `follow` the files beside an OVF descriptor count as
+    its disks. Raises InputError."""
     from imgtool.disks.members import disk_names
 
     with open_file(path, device) as source:
         reading = recognise(source, limits).primary
-    names = disk_names(reading)
+        names = disk_names(source, reading, limits, permission(follow, path))
     folder = os.path.dirname(path)
     named = (one.value for one in reading.facts.references if one.kind in ("extent", "data-file") and one.value)
     extents = tuple(os.path.join(folder, name) for name in named if "\0" not in name)
@@ -116,28 +124,29 @@ def run_all(
     cores = max(1, len(os.sched_getaffinity(0)) // jobs)
 
     def one(request: Request) -> Outcome:
-        earlier = journal.done(request) if journal is not None else None
-        if earlier is not None:
-            return Outcome(request, earlier=earlier)
         unwritten: list[ImgtoolError] = []
+        read: list[Read] = []
+
+        def begins(job: Job) -> None:
+            read.append(read_of(job))
+            if watch is not None:
+                watch(request, job)
 
         def proved(conversion: Conversion, fd: int) -> None:
             try:
                 if journal is not None:
-                    journal.add(request, conversion, fd)
+                    journal.add(request, conversion, fd, read[0])
             except ImgtoolError as error:
                 unwritten.append(error)
                 raise
 
         shared = request if request.threads is not None else request._replace(threads=max(2, min(8, cores)))
         try:
-            conversion = run_request(
-                shared,
-                limits,
-                progress(request) if progress is not None else None,
-                (lambda job: watch(request, job)) if watch is not None else None,
-                proved,
-            )
+            earlier = journal.done(request) if journal is not None else None
+            if earlier is not None:
+                return Outcome(request, earlier=earlier)
+            told = progress(request) if progress is not None else None
+            conversion = run_request(shared, limits, told, begins, proved)
         except ImgtoolError as error:
             if unwritten:
                 raise

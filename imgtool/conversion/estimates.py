@@ -7,13 +7,16 @@ and what qemu-img chooses where nothing is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 from imgtool.conversion.plan import Plan
 from imgtool.disks.stream import runs
 from imgtool.sources.disk import Disk
 from imgtool.targets.options import Value
+from imgtool.units import GIB, KIB, MIB, SECTOR, TIB, ceil_div, round_up
 
-KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+#: Cylinders, heads and sectors of the largest geometry of a vhd.
+_CHS_MOST = (65535, 16, 255)
 
 
 def estimate(plan: Plan, disk: Disk) -> int:
@@ -22,69 +25,90 @@ def estimate(plan: Plan, disk: Disk) -> int:
     for extent in disk.extents():
         if extent.kind == "reference":
             disk.read_at(extent.start, 1)
-    name, options, size = plan.request.to.name, plan.options, plan.size
+    name, options = plan.request.to.name, plan.options
+    size = disk_size(plan) if name == "vhd" else plan.size
     if name == "luks":
         from imgtool.conversion.qemu_options import luks_header
 
-        return luks_header(options) + _up(size, 512)
+        return luks_header(options) + round_up(size, 512)
     if name == "qed":
         cluster = _number(options, "cluster_size", 64 * KIB)
         table = cluster * _number(options, "table_size", 4)
         return cluster + table + _held(disk, table // 8 * cluster) * table + _held(disk, cluster) * cluster
     if name == "parallels":
         cluster = _number(options, "cluster_size", MIB)
-        return _up(64 + 4 * -(-size // cluster), cluster) + _held(disk, cluster) * cluster
+        return round_up(64 + 4 * ceil_div(size, cluster), cluster) + _held(disk, cluster) * cluster
     if name == "vhdx":
         block = _number(options, "block_size", 0) or _vhdx_block(size)
-        blocks = -(-size // block)
+        blocks = ceil_div(size, block)
         log = _number(options, "log_size", MIB)
         fixed = str(options.get("subformat", "dynamic")) == "fixed"
-        return 6 * MIB + log + _up(8 * blocks, MIB) + (_up(size, 512) if fixed else _held(disk, block) * block)
+        data = round_up(size, 512) if fixed else _held(disk, block) * block
+        return 6 * MIB + log + round_up(8 * blocks, MIB) + data
     if name in _OTHERS:
         return _OTHERS[name](disk, size, options)
     return size
 
 
+def disk_size(plan: Plan) -> int:
+    """Bytes that a guest sees of what qemu-img writes: those of a vhd with force_size=off are as many as the next
+    geometry holds, as QEMU 7.2 looks for it; a disk that is too large for one keeps its size."""
+    size = plan.foreign_size
+    if plan.options.get("force_size") is not False:
+        return size
+    from imgtool.formats.vhd.writer import chs
+
+    wanted = asked = size // SECTOR
+    while (held := prod(chs(asked))) < wanted < prod(_CHS_MOST):
+        asked += 1
+    return size if held >= prod(_CHS_MOST) else held * SECTOR
+
+
 def _qcow2(disk: Disk, size: int, options: dict[str, Value]) -> int:
-    """Header, one reference table, blocks of counts, L1, L2 and data, in clusters."""
+    """Header, one reference table, blocks of counts, L1, L2 and data, in clusters; those of a LUKS header."""
     cluster = _number(options, "cluster_size", 64 * KIB)
     span = cluster // (16 if options.get("extended_l2") else 8) * cluster
     whole = options.get("preallocation", "off") != "off"
-    tables = -(-size // span) if whole else _held(disk, span)
-    used = -(-size // cluster) if whole else _held(disk, cluster)
-    used += tables + 2 + -(-8 * -(-size // span) // cluster)
+    tables = ceil_div(size, span) if whole else _held(disk, span)
+    used = ceil_div(size, cluster) if whole else _held(disk, cluster)
+    used += tables + 2 + ceil_div(8 * ceil_div(size, span), cluster)
+    if options.get("encrypt.format", "none") != "none":
+        from imgtool.conversion.qemu_options import luks_header
+
+        inner = {name.removeprefix("encrypt."): value for name, value in options.items()}
+        used += ceil_div(luks_header(inner), cluster)
     counts = cluster * 8 // _number(options, "refcount_bits", 16)
-    return (used + -(-used // (counts - 1))) * cluster
+    return (used + ceil_div(used, counts - 1)) * cluster
 
 
 def _qcow(disk: Disk, size: int, options: dict[str, Value]) -> int:
     """Header and L1, L2 and data."""
     cluster = 4 * KIB
     span = cluster // 8 * cluster
-    head = 48 + _up(8 * -(-size // span), 512)
-    return _up(head, cluster) + (_held(disk, span) + _held(disk, cluster)) * cluster
+    head = 48 + round_up(8 * ceil_div(size, span), 512)
+    return round_up(head, cluster) + (_held(disk, span) + _held(disk, cluster)) * cluster
 
 
 def _vhd(disk: Disk, size: int, options: dict[str, Value]) -> int:
     """The footer, before it a copy, the header, the table, and each block with its bitmap; or all sectors."""
     block = 2 * MIB
     if options.get("subformat") == "fixed":
-        return _up(size, 512) + 512
-    return 3 * 512 + _up(4 * -(-size // block), 512) + _held(disk, block) * (block + 512) + 512
+        return round_up(size, 512) + 512
+    return 3 * 512 + round_up(4 * ceil_div(size, block), 512) + _held(disk, block) * (block + 512) + 512
 
 
 def _vdi(disk: Disk, size: int, options: dict[str, Value]) -> int:
     """The header, the table, and blocks, or all of them."""
-    blocks = -(-size // MIB)
-    return 512 + _up(4 * blocks, 512) + (blocks if options.get("static") else _held(disk, MIB)) * MIB
+    blocks = ceil_div(size, MIB)
+    return 512 + round_up(4 * blocks, 512) + (blocks if options.get("static") else _held(disk, MIB)) * MIB
 
 
 def _vmdk(disk: Disk, size: int, options: dict[str, Value]) -> int:
     """Header, descriptor, two copies of directory and tables, and grains."""
     grain = 64 * KIB
-    tables = -(-size // (512 * grain))
-    head = (1 + 20) * 512 + 2 * (_up(4 * tables, 512) + tables * 2 * KIB)
-    return _up(head, grain) + _held(disk, grain) * grain
+    tables = ceil_div(size, 512 * grain)
+    head = (1 + 20) * 512 + 2 * (round_up(4 * tables, 512) + tables * 2 * KIB)
+    return round_up(head, grain) + _held(disk, grain) * grain
 
 
 _OTHERS: Mapping[str, Callable[[Disk, int, dict[str, Value]], int]] = {
@@ -103,11 +127,7 @@ def _number(options: dict[str, Value], name: str, default: int) -> int:
 
 def _held(disk: Disk, unit: int) -> int:
     """Units of the disk that are not known to be zeros."""
-    return sum(-(-run.length // unit) for run in runs(disk, grid=unit) if not run.zeros)
-
-
-def _up(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
+    return sum(ceil_div(run.length, unit) for run in runs(disk, grid=unit) if not run.zeros)
 
 
 def _vhdx_block(size: int) -> int:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from imgtool.conversion.request import Request
+from imgtool.disks.links import Permission
+from imgtool.disks.members import file_beside
+from imgtool.disks.recognise import recognise
 from imgtool.errors import RejectedError, UsageError
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.inspection.conductor import examine
@@ -38,6 +42,18 @@ def judged(source: Source, request: Request, limits: Limits) -> Report:
     cure = "; --follow opens what lies in the image's own folder" if linked else ""
     refuse(against, request.allow, f"{source.name}: rejected by the policy {policy.name}", cure)
     return report
+
+
+def judged_beside(source: Source, report: Report, request: Request, limits: Limits, allowed: Permission) -> Report:
+    """The report of an OVF descriptor with that of the disk beside it that is converted: judged as `source` was."""
+    if report.container_format != "ovf" or request.format is not None:
+        return report
+    found = file_beside(source, recognise(source, limits).primary, request.member, limits, allowed)
+    if found is None:
+        return report
+    name, beside = found
+    with beside:
+        return replace(report, members=(replace(judged(beside, request, limits), path=name),))
 
 
 def refuse(against: Iterable[Finding], allow: tuple[str, ...] | None, what: str, cure: str = "") -> None:

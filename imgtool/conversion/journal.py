@@ -1,9 +1,9 @@
 """The journal of a batch: one JSON object a line, appended and flushed when a target is whole and proved, just before
 it gets its name. Whenever a batch ends, what has a name has its line.
 
-A line is believed only while both files are as they were: size and time of change of the source, of the target, and
-what was asked for: so not where the target did not come to its name. A line that was cut off by a crash is passed
-over.
+A line is believed only while all files are as they were: size and time of change of the source, of the target, of
+each file that the source refers to, and what was asked for: so not where the target did not come to its name. A line
+that was cut off by a crash is passed over.
 """
 
 from __future__ import annotations
@@ -11,17 +11,42 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imgtool.conversion.clock import output_time
 from imgtool.conversion.request import Request
 from imgtool.errors import InputError, OutputError
+from imgtool.inspection.validate import policy_named
 from imgtool.model.conversion import Conversion
 
+if TYPE_CHECKING:
+    from imgtool.conversion.api import Job
+
 VERSION = 1
+
+#: Formats whose files bear the time of `output_time`.
+DATED = ("vhd",)
 
 
 #: What each line begins with.
 _MARK = b'{"imgtool":'
+
+#: Bytes of one line: a conversion with as many findings as are kept of it.
+_LINE = 64 << 20
+
+
+class Read(NamedTuple):
+    """What a target is made from: size and time of change of the source; path, inode, size and time of change of each
+    file that was followed."""
+
+    source: list[int] | None
+    followed: list[list[str | int]]
+
+
+def read_of(job: Job) -> Read:
+    """What a job reads, as it is before it begins."""
+    followed: list[list[str | int]] = [[one.path, one.inode, one.size, one.mtime_ns] for one in sorted(job.followed)]
+    return Read(_state(job.source.fd), followed)
 
 
 class Journal:
@@ -57,18 +82,22 @@ class Journal:
             return None
         if line.get("source") != _state(request.source) or line.get("target") != _state(request.target):
             return None
+        if not _still_followed(line.get("followed"), request):
+            return None
         conversion = line.get("conversion")
         return conversion if isinstance(conversion, dict) else None
 
-    def add(self, request: Request, conversion: Conversion, fd: int) -> None:
-        """Tell that a target is whole; `fd`: what was written, which gets its name next. Raises OutputError."""
+    def add(self, request: Request, conversion: Conversion, fd: int, read: Read) -> None:
+        """Tell that a target is whole, made from what was `read`; `fd`: what was written, which gets its name next.
+        Raises OutputError."""
         import json
 
         line = {
             "imgtool": VERSION,
             "key": _key(request),
             "asked": _asked(request),
-            "source": _state(request.source),
+            "source": read.source,
+            "followed": read.followed,
             "target": _state(fd),
             "conversion": conversion.to_dict(),
         }
@@ -101,7 +130,9 @@ def _key(request: Request) -> str:
 
 
 def _asked(request: Request) -> list[str]:
-    """What else was asked for, as far as it changes the target."""
+    """What else was asked for, as far as it changes the target, or whether there is to be one."""
+    from hashlib import sha256
+
     options = [f"{name}={value}" for name, value in sorted(request.options.items())]
     return [
         request.to.name,
@@ -111,8 +142,37 @@ def _asked(request: Request) -> list[str]:
         str(request.align),
         request.format or "",
         request.snapshot or "",
+        f"policy={sha256(repr(policy_named(request.policy)).encode()).hexdigest()} {request.allow}",
+        *_passphrase(request),
+        *([f"SOURCE_DATE_EPOCH={output_time()}"] if request.to.name in DATED else []),
         *options,
     ]
+
+
+def _passphrase(request: Request) -> list[str]:
+    """Which file holds it; of one that cannot be looked at again something that no line has."""
+    secret = request.secret_file
+    if secret is None:
+        return []
+    return [f"secret={secret if isinstance(secret, str) else secret.mark or os.urandom(16).hex()}"]
+
+
+def _still_followed(told: object, request: Request) -> bool:
+    """Whether the files that were followed are as they were. A line that tells of none may be from before they were
+    written down: it holds where none may be followed."""
+    if told is None:
+        return request.follow is False
+    return isinstance(told, list) and all(_as_it_was(one) for one in told)
+
+
+def _as_it_was(told: object) -> bool:
+    if not isinstance(told, list) or not told or not isinstance(told[0], str):
+        return False
+    try:
+        status = os.stat(told[0])
+    except (OSError, ValueError):
+        return False
+    return told[1:] == [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def _state(file: str | int) -> list[int] | None:
@@ -151,11 +211,13 @@ def _lines(path: str) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = []
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            for text in file:
+        with open(path, "rb") as file:
+            while text := file.readline(_LINE + 1):
+                if len(text) > _LINE:
+                    raise InputError(f"{path}: has a line of more than {_LINE} bytes, as no journal of conversions")
                 try:
                     line = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(line, dict) and line.get("imgtool") == VERSION and isinstance(line.get("key"), str):
                     found.append(line)

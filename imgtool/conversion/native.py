@@ -17,6 +17,7 @@ from imgtool.disks.stream import GRID, PIECE, Run, over_pieces
 from imgtool.ingest.pump import Progress
 from imgtool.sources.disk import Disk
 from imgtool.sources.file import FileSource
+from imgtool.sources.spans import Piece, Spanned, Uniform
 from imgtool.targets.options import Option, Value
 from imgtool.targets.output import Output
 from imgtool.targets.writer import Stamp, Writer
@@ -54,13 +55,15 @@ def write(
     progress: Progress | None = None,
     source: FileSource | None = None,
 ) -> Written:
-    """Give the whole disk to the writer. `time`: seconds since 1970 for what the format dates. `source`: the file
-    that the disk's extents are of, where blocks may be shared with it.
+    """Give the whole disk to the writer, and zeros from its end to that of a longer target. `time`: seconds since
+    1970 for what the format dates. `source`: the file that the disk's extents are of, where blocks may be shared with
+    it.
 
     Raises what reading the disk and writing the output raise.
     """
     tree = BlockTree() if digest or writer.stamped else None
-
+    if writer.size > disk.size:
+        disk = Spanned(disk.name, (Piece(disk), Piece(Uniform(disk.name, writer.size - disk.size))))
     shared = Shared(disk, writer, source) if source is not None else None
 
     def done(run: Run) -> bool:

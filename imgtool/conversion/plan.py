@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from imgtool.conversion import native
 from imgtool.conversion.request import Engine, Request
+from imgtool.disks.members import INSIDE
+from imgtool.disks.recognise import entry_named
 from imgtool.errors import UnsupportedError, UsageError
+from imgtool.limits import DEFAULT
 from imgtool.model.report import Report
 from imgtool.targets.options import Value, checked
 
@@ -34,6 +37,16 @@ class Plan(NamedTuple):
         return own_file(self.request, self.report)
 
     @property
+    def source_format(self) -> str | None:
+        """The format that the disk is read as."""
+        return self.inner.format if self.request.format is None else entry_named(self.request.format).name
+
+    @property
+    def container(self) -> str | None:
+        """What is around the disk; nothing where the file is read as a format."""
+        return self.report.container_format if self.request.format is None else "bare"
+
+    @property
     def foreign_size(self) -> int:
         """Bytes that a guest sees of what qemu-img writes: whole sectors, but of a raw file."""
         return self.size if self.request.to.name == "raw" else -(-self.size // 512) * 512
@@ -45,7 +58,9 @@ def make_plan(request: Request, report: Report, disk_size: int) -> Plan:
     Raises UsageError for options that there are not, UnsupportedError for a target that nothing writes.
     """
     size = -(-disk_size // request.align) * request.align if request.align else disk_size
-    inner = inner_report(report, request.member)
+    if size > DEFAULT.virtual_size:
+        raise UsageError(f"align: the disk would have {size} bytes; at most {DEFAULT.virtual_size} can be")
+    inner = disk_report(report, request)
     engine, options, compress = chosen(request)
     direct = _direct(request, report, size) if engine == "qemu-img" else None
     return Plan(request, engine, options, size, report, inner, direct, compress)
@@ -57,11 +72,13 @@ def chosen(request: Request) -> tuple[Engine, dict[str, Value], bool]:
     if request.engine != "qemu-img" and entry.writer is not None:
         try:
             options = checked(native.options_of(entry), request.options, entry.name)
-        except UsageError:
-            if request.engine == "native" or not _qemu_knows(request):
+        except UsageError as refused:
+            if request.engine == "native":
                 raise
-        else:
-            return "native", options, False
+            return "qemu-img", *_by_qemu(request, refused)
+        if request.secret_file is not None:
+            raise UsageError(f"{entry.name} is not encrypted with these options, and takes no passphrase")
+        return "native", options, False
     if request.engine == "native":
         raise UnsupportedError(f"{entry.name} is not written natively; --engine qemu-img writes it")
     return "qemu-img", *_qemu_options(request)
@@ -78,8 +95,9 @@ def _qemu_options(request: Request) -> tuple[dict[str, Value], bool]:
     packed = given.pop("compress", "none")
     if packed not in ("none", "zlib", "zstd"):
         raise UsageError(f"compression is none, zlib or zstd, not {packed!r}")
-    if packed != "none":
-        given.setdefault("compression_type", packed)
+    if packed != "none" and given.setdefault("compression_type", packed) != packed:
+        told = given["compression_type"]
+        raise UsageError(f"{entry.name} option compression_type={told}: clusters compressed as {packed} are not")
     if "level" in given:
         raise UsageError("qemu-img takes no level; the native engine does")
     options, compress = checked(qemu.options_of(entry.name), given, entry.name), packed != "none"
@@ -88,12 +106,26 @@ def _qemu_options(request: Request) -> tuple[dict[str, Value], bool]:
     return options, compress
 
 
-def _qemu_knows(request: Request) -> bool:
+def _by_qemu(request: Request, refused: UsageError) -> tuple[dict[str, Value], bool]:
+    """What qemu-img makes of options that the native engine refused. Raises UsageError, UnsupportedError: the reason
+    of the engine that has options of all these names, or which of them go with neither or not together."""
+    from imgtool.conversion import qemu_options as qemu
+
     try:
-        _qemu_options(request)
+        return _qemu_options(request)
     except (UsageError, UnsupportedError):
-        return False
-    return True
+        tables = native.options_of(request.to), qemu.options_of(request.to.name)
+        ours, theirs = ({one.name for one in table} for table in tables)
+        theirs |= {"compress"} & ours
+        foreign, own = ([one for one in request.options if one not in known] for known in (ours, theirs))
+        checked((*tables[0], *tables[1]), {one: "" for one in foreign if one in own}, request.to.name)
+        if not foreign:
+            raise refused from None
+        if not own:
+            raise
+    raise UsageError(
+        f"{request.to.name}: {', '.join(foreign)} is by qemu-img, {', '.join(own)} by the native engine; not both"
+    )
 
 
 def _direct(request: Request, report: Report, size: int) -> str | None:
@@ -123,11 +155,24 @@ def own_file(request: Request, report: Report) -> bool:
     )
 
 
+def disk_report(report: Report, request: Request) -> Report:
+    """The report of what is read: the disk itself, or the whole file where its format is given."""
+    return report if request.format is not None else inner_report(report, request.member)
+
+
 def inner_report(report: Report, member: str | None) -> Report:
-    """The report of the disk itself: a member's where the source is a container."""
+    """The report of the disk itself: a member's where the source is a container, by the name of `disk_names`."""
     while report.container_format not in (None, "bare") and report.members:
-        disks = [one for one in report.members if one.format is not None and member in (None, one.path)]
-        if not disks:
+        disks = [one for one in report.members if one.format is not None]
+        found = [one for one in disks if member in (None, one.path)]
+        if found:
+            report, member = found[0], None
+            continue
+        around = [one for one in disks if member is not None and member.startswith(one.path + INSIDE)]
+        if around and member is not None:
+            report, member = around[0], member.removeprefix(around[0].path + INSIDE)
+        elif len(disks) == 1 and report.container_format == "compressed":
+            report = disks[0]
+        else:
             break
-        report, member = disks[0], None
     return report

@@ -52,11 +52,12 @@ def failure(
     if ended.status < 0:
         return ToolError(_death(-ended.status, said, most))
     text = ended.stderr.decode("utf-8", "replace")
+    opened = [given for given, name in names.items() if name == source]
+    unopened = any(f"Could not open {quote}{given}{quote}:" in text for given in opened for quote in ("'", ""))
+    if unopened or (_NOT_READ.search(text) and not _NOT_WRITTEN.search(text)):
+        return InputError(f"{source}: cannot read: qemu-img: {said}")
     if _NOT_WRITTEN.search(text):
         return OutputError(f"{target}: cannot write: qemu-img: {said}")
-    opened = [given for given, name in names.items() if name == source]
-    if _NOT_READ.search(text) or any(f"Could not open '{given}'" in text for given in opened):
-        return InputError(f"{source}: cannot read: qemu-img: {said}")
     return ToolError(f"qemu-img: {said or 'it said nothing'} (exit status {ended.status})")
 
 

@@ -60,12 +60,23 @@ def memory_file(data: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-@contextlib.contextmanager
-def secret_of(path: str, limits: Limits) -> Iterator[int]:
-    """The passphrase that a file holds, in memory: it may come from a pipe, and may be needed more than once."""
+class Secret:
+    """A passphrase: read once, as it may come from a pipe, and is needed more than once. `mark`: tells the file, as
+    it was, from others; empty where it was no file that can be looked at again."""
+
+    __slots__ = ("data", "mark")
+
+    def __init__(self, data: bytes, mark: str) -> None:
+        self.data = data
+        self.mark = mark
+
+
+def read_secret(path: str, limits: Limits) -> Secret:
+    """The passphrase that a file, or a pipe, holds: every byte of it. Raises UsageError."""
     try:
         with open(path, "rb") as file:
             data = file.read(limits.secret + 1)
+            status = os.fstat(file.fileno())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path!r}: cannot read the passphrase: {reason}") from error
@@ -75,7 +86,15 @@ def secret_of(path: str, limits: Limits) -> Iterator[int]:
         data.decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path!r}: a passphrase is text in UTF-8 to qemu-img, and this is not") from None
-    with memory_file(data) as fd:
+    told = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return Secret(data, " ".join(map(str, told)) if stat.S_ISREG(status.st_mode) else "")
+
+
+@contextlib.contextmanager
+def secret_of(given: str | Secret, limits: Limits) -> Iterator[int]:
+    """A passphrase, or the one that a file holds, as a file in memory. Raises UsageError."""
+    secret = read_secret(given, limits) if isinstance(given, str) else given
+    with memory_file(secret.data) as fd:
         yield fd
 
 

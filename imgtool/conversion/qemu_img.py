@@ -25,13 +25,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from imgtool.conversion.deferred import deferred
 from imgtool.conversion.qemu_failures import Ended, failure
-from imgtool.conversion.qemu_given import handed, image, place, secret_object, secret_of, trim
+from imgtool.conversion.qemu_given import Secret, handed, image, place, secret_object, secret_of, trim
 from imgtool.conversion.qemu_options import (
     IN_ORDER,
-    ON_DEVICES,
     TARGETS,
     check,
+    check_device,
     encrypts,
     named,
     options_of,
@@ -39,7 +40,7 @@ from imgtool.conversion.qemu_options import (
 )
 from imgtool.conversion.qemu_packages import how_to_install
 from imgtool.conversion.qemu_progress import Meter
-from imgtool.errors import InputError, ToolError, ToolMissingError, UnsupportedError
+from imgtool.errors import InputError, ToolError, ToolMissingError
 from imgtool.ingest.pump import Progress
 from imgtool.limits import DEFAULT, Limits
 from imgtool.targets.options import Value
@@ -125,7 +126,7 @@ def convert(
     progress: Progress | None = None,
     limits: Limits = DEFAULT,
     compress: bool = False,
-    secret_file: str | None = None,
+    secret_file: str | Secret | None = None,
     tool: Tool | None = None,
     source: str = "the source",
     target: str = "the target",
@@ -140,10 +141,8 @@ def convert(
     check(target_format, options, compress=compress, secret=secret_file is not None)
     before = os.fstat(source_fd).st_size
     on_device = stat.S_ISBLK(os.fstat(target_fd).st_mode)
-    if on_device and target_format not in ON_DEVICES:
-        raise UnsupportedError(
-            f"qemu-img cannot write {target_format} to a device that is not blank; convert to a file"
-        )
+    if on_device:
+        check_device(target_format)
     tool = tool or find(limits)
     meter = Meter(size, progress)
     with contextlib.ExitStack() as stack:
@@ -180,7 +179,7 @@ def equal(
     size: int,
     progress: Progress | None = None,
     limits: Limits = DEFAULT,
-    secret_file: str | None = None,
+    secret_file: str | Secret | None = None,
     tool: Tool | None = None,
     source: str = "the source",
     target: str = "the target",
@@ -225,30 +224,37 @@ def _run(path: str, arguments: list[str], fds: tuple[int, ...], bounds: Bounds, 
     """Run the program at `path` to its end. Raises ToolError where it cannot be started."""
     leash, ours = os.pipe2(os.O_CLOEXEC)
     try:
-        try:
-            process = subprocess.Popen(
-                [path, *arguments],
-                executable=path,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(*fds, leash),
-                env=_environment(),
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolError(f"{path}: cannot be run: {error.strerror or error}") from error
-        try:
-            _bind(process.pid, leash, bounds)
-            stdout, stderr = _listen(process, meter)
-            return Ended(process.wait(), stdout, stderr)
-        finally:
-            _end(process)
+        with deferred() as heed:
+            process = _started(path, arguments, (*fds, leash))
+            try:
+                _bind(process.pid, leash, bounds)
+                heed()
+                stdout, stderr = _listen(process, meter)
+                return Ended(process.wait(), stdout, stderr)
+            finally:
+                _end(process)
     finally:
         os.close(leash)
         os.close(ours)
+
+
+def _started(path: str, arguments: list[str], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """The program, in a session of its own. Raises ToolError."""
+    try:
+        return subprocess.Popen(
+            [path, *arguments],
+            executable=path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=fds,
+            env=_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"{path}: cannot be run: {error.strerror or error}") from error
 
 
 def _environment() -> dict[str, str]:
@@ -307,9 +313,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE)
     finally:
-        if process.returncode is None:
-            _signal_group(process.pid, signal.SIGKILL)
-            process.wait()
+        with deferred():
+            if process.returncode is None:
+                _signal_group(process.pid, signal.SIGKILL)
+                process.wait()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

@@ -181,11 +181,19 @@ def check(target: str, options: Mapping[str, Value], *, compress: bool = False, 
         raise UsageError(f"{target}: {fault}")
 
 
+def check_device(target: str) -> None:
+    """Raises UnsupportedError for a target that is not written to a device."""
+    if named(target) not in ON_DEVICES:
+        raise UnsupportedError(f"qemu-img cannot write {target} to a device that is not blank; convert to a file")
+
+
 def _faults(target: str, options: Mapping[str, Value], compress: bool) -> list[str]:
     """What does not go together, as QEMU would find after it had begun."""
     faults: list[str] = []
     if target == "qcow2":
         faults += _qcow2_faults(options, compress)
+    if encrypts(target, options):
+        faults += _luks_faults(options, "" if target == "luks" else "encrypt.")
     if target == "vmdk" and options.get("compat6") and options.get("hwversion"):
         faults.append("compat6 is a hwversion; take one of them")
     if target == "qed" and _qed_most(options) >= 1 << 64:
@@ -198,6 +206,22 @@ def _faults(target: str, options: Mapping[str, Value], compress: bool) -> list[s
         value = int(options.get(option, 0))
         if value % unit:
             faults.append(f"{option} is a multiple of {unit}, not {value}")
+    return faults
+
+
+def _luks_faults(options: Mapping[str, Value], prefix: str) -> list[str]:
+    """What QEMU 7.2 does not encrypt with; of the keys of 192 bits without XTS it dies."""
+    names = ("cipher-alg", "cipher-mode", "ivgen-alg", "ivgen-hash-alg")
+    cipher, mode, made, digest = (str(options.get(prefix + name, "")) for name in names)
+    faults: list[str] = []
+    if cipher == "cast5-128" and mode == "xts":
+        faults.append(f"{prefix}cipher-mode=xts needs a cipher of 128-bit blocks; cast5-128 takes cbc or ctr")
+    if cipher.endswith("-192") and mode != "xts":
+        faults.append(f"{prefix}cipher-alg={cipher} needs {prefix}cipher-mode=xts")
+    fitting = ("md5",) if cipher == "cast5-128" else ("none", "sha256", "md5")  # none is sha256
+    if made == "essiv" and digest not in fitting:
+        told = " or ".join(one for one in fitting if one != "none")
+        faults.append(f"{prefix}ivgen-alg=essiv needs {prefix}ivgen-hash-alg={told} with {cipher}")
     return faults
 
 

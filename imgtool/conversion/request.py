@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from imgtool.detect.registry import Entry
 from imgtool.disks.recognise import entry_named
 from imgtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgtool.conversion.qemu_given import Secret
 
 Engine = Literal["native", "qemu-img"]
 
@@ -25,7 +28,8 @@ class Request(NamedTuple):
     `to`: the registry entry of the target; `machine`: as a machine image (ami), which is the root file system raw.
     `options`: creation options as they were typed. `align`: bytes; the disk's size is rounded up to a multiple (0:
     not). `format`, `snapshot`, `member`, `follow`: of the source, as for `open_disk`. `allow`: codes of findings of
-    the source (and the target) that do not stop it; None: all of them.
+    the source (and the target) that do not stop it; None: all of them. `secret_file`: the passphrase of an encrypted
+    target, or the file that holds it.
     """
 
     source: str
@@ -44,7 +48,7 @@ class Request(NamedTuple):
     device: bool = False
     policy: str | os.PathLike[str] = "default"
     allow: tuple[str, ...] | None = ()
-    secret_file: str | None = None
+    secret_file: str | Secret | None = None
     threads: int | None = None
 
 
@@ -71,17 +75,24 @@ def target_names() -> tuple[str, ...]:
 def with_compression(
     options: Mapping[str, str], entry: Entry, compress: str | None, level: int | None
 ) -> dict[str, str]:
-    """Creation options with what `--compress` and `--level` mean for the target. Raises UsageError."""
+    """Creation options with what `--compress` and `--level` mean for the target. Raises UsageError, also where the
+    options say something else."""
     chosen = dict(options)
     if compress is not None:
         if entry.name == "vmdk":
             raise UsageError("a compressed vmdk is the subformat streamOptimized: --option subformat=streamOptimized")
         if entry.name != "qcow2":
             raise UsageError(f"{entry.name} cannot be compressed; qcow2 can (and vmdk as streamOptimized)")
-        chosen.setdefault("compress", compress)
+        _add(chosen, "compress", compress)
     if level is not None:
-        chosen.setdefault("level", str(level))
+        _add(chosen, "level", str(level))
     return chosen
+
+
+def _add(options: dict[str, str], name: str, value: str) -> None:
+    """Raises UsageError where another value is there."""
+    if options.setdefault(name, value) != value:
+        raise UsageError(f"{name} is given as {options[name]!r} and as {value!r}")
 
 
 def allowed_codes(given: str) -> tuple[str, ...] | None:

@@ -99,8 +99,11 @@ def _by_qemu_img(
 
 
 def _differs(output: FileOutput | DeviceOutput) -> str:
-    kept = "nothing was kept" if isinstance(output, FileOutput) else "what was on the device is lost"
-    return f"{output.name}: the guest's bytes that were written are not those that were read; {kept}"
+    return f"{output.name}: the guest's bytes that were written are not those that were read; {_kept(output)}"
+
+
+def _kept(output: FileOutput | DeviceOutput) -> str:
+    return "nothing was kept" if isinstance(output, FileOutput) else "what was on the device is lost"
 
 
 def read_back(
@@ -114,7 +117,7 @@ def read_back(
     with _reopened(plan, made, output, limits) as disk:
         size = disk.size
         if size < made.virtual_size:
-            raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; nothing was kept")
+            raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; {_kept(output)}")
         found = content_tree(disk, progress, plan.request.threads).digest(size)
     if found != made.tree.digest(size):
         raise ContentError(_differs(output))

@@ -18,6 +18,16 @@ class RefusedLinkError(InputError):
     code = "reference-refused"
 
 
+class Followed(NamedTuple):
+    """A file that was followed, as it was when it was opened; `path`: its name, links in it not resolved."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
 class Permission(NamedTuple):
     """What may be followed: files below `folders` (real paths); `seen` are the files of the chain so far.
 
@@ -27,7 +37,7 @@ class Permission(NamedTuple):
     folders: tuple[str, ...] = ()
     seen: tuple[tuple[int, int], ...] = ()
     depth: int = 0
-    opened: set[tuple[int, int]] | None = None
+    opened: set[Followed] | None = None
 
     def below(self, source: FileSource) -> Permission:
         """The permission for what `source` refers to."""
@@ -68,7 +78,8 @@ def open_link(reference: Reference, image_path: str, allowed: Permission, most: 
     head, colon, _ = name.partition(":")
     if colon and "/" not in head:
         raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} names a protocol or a drive, not a file")
-    real = os.path.realpath(os.path.join(os.path.dirname(image_path), name))
+    named = os.path.join(os.path.dirname(image_path), name)
+    real = os.path.realpath(named)
     if not any(real == folder or real.startswith(folder.rstrip("/") + "/") for folder in allowed.folders):
         raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} lies outside the allowed folder")
     source = open_file(real)
@@ -76,5 +87,11 @@ def open_link(reference: Reference, image_path: str, allowed: Permission, most: 
         source.close()
         raise RefusedLinkError(f"{image_path}: {reference.kind} {name!r} closes a circle")
     if allowed.opened is not None:
-        allowed.opened.add(identity(source))
+        allowed.opened.add(_followed(named, source))
     return source
+
+
+def _followed(path: str, source: FileSource) -> Followed:
+    status = os.fstat(source.fd)
+    place = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+    return Followed(place, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

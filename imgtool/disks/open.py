@@ -44,8 +44,8 @@ def open_disk(
 
     `format`: what the image is, by name; detected when not given, and never guessed around when it is.
     `snapshot`: an internal snapshot by name or id. `member`: which disk of a container, by name; not needed where
-    there is one. `follow`: whether backing files, parents, data files and extents may be opened: True for those in
-    the image's own folder, a path for those below that folder.
+    there is one. `follow`: whether backing files, parents, data files, extents and the disks beside an OVF descriptor
+    may be opened: True for those in the image's own folder, a path for those below that folder.
 
     Raises InputError where the image cannot be read, UnsupportedError where its disk cannot (encrypted, no disk in
     it), DiskError where its structure does not hold, RefusedLinkError where a reference leads too far.
@@ -85,11 +85,9 @@ def disk_of(
     if member is not None and entry.kind != "container":
         raise UsageError(f"{source.name}: is no container but {entry.name}; leave the member {member!r} out")
     if entry.kind == "container":
-        from imgtool.disks.members import member_source
-
         if depth >= limits.depth:
             raise UnsupportedError(f"{source.name}: containers are nested deeper than {limits.depth}")
-        return disk_of(member_source(source, reading, member, limits), limits, snapshot=snapshot, depth=depth + 1)
+        return _inside(source, reading, limits, snapshot, member, allowed, depth + 1)
     if entry.kind in ("kernel", "ramdisk"):
         raise UnsupportedError(f"{source.name}: a {entry.kind}, not a disk")
     if facts.encrypted:
@@ -107,6 +105,26 @@ def disk_of(
         return opener(source, facts, limits, links, snapshot)
     except BaseException:
         _close(links)
+        raise
+
+
+def _inside(
+    source: Source,
+    reading: Reading,
+    limits: Limits,
+    snapshot: str | None,
+    member: str | None,
+    allowed: Permission,
+    depth: int,
+) -> Disk:
+    """The disk of a container's member."""
+    from imgtool.disks.members import taken
+
+    inner, rest, below = taken(source, reading, member, limits, allowed)
+    try:
+        return disk_of(inner, limits, snapshot=snapshot, member=rest, allowed=below, depth=depth)
+    except BaseException:
+        inner.close()
         raise
 
 

@@ -109,7 +109,7 @@ class FileSource(Source):
 
 _KINDS = (
     (stat.S_ISDIR, "a directory", "name the files in it, or give -r where the verb takes it"),
-    (stat.S_ISFIFO, "a FIFO", "pipe it: imgtool … - < FIFO"),
+    (stat.S_ISFIFO, "a FIFO", "pipe it (imgtool … - < FIFO) where the verb takes that, else copy it to a file"),
     (stat.S_ISSOCK, "a socket", "name a regular file"),
     (stat.S_ISCHR, "a character device", "name a regular file"),
     (stat.S_ISBLK, "a block device", "say --device to read it"),

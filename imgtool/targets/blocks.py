@@ -15,7 +15,6 @@ from imgtool.targets.output import Output
 from imgtool.targets.writer import Writer, data_runs
 
 _STEP = 4096  #: bytes of what is looked at for zeros, and left out
-_PIECE = 1024 * 1024  #: bytes of one write of zeros, where a target must be told them
 _WINDOW = 256 * 1024  #: entries of a table that are held
 
 
@@ -72,7 +71,7 @@ class FlatWriter(PlainWriter):
 
     def zeros(self, start: int, length: int) -> None:
         if not self.output.known_zeros:
-            write_zeros(self.output, self._first + start, length)
+            self.output.write_zeros(self._first + start, length)
 
 
 class BlockTable:
@@ -161,12 +160,6 @@ class BlockWriter(PlainWriter):
         self._block = block
         self._host = at + self._lead
         if not self.output.known_zeros:
-            write_zeros(self.output, self._host, self.block_size)
+            self.output.write_zeros(self._host, self.block_size)
         self.table.set(block, self.begin(self.allocated, at))
         self.allocated += 1
-
-
-def write_zeros(output: Output, start: int, length: int) -> None:
-    """Write zeros, to an output that may hold something else there."""
-    for at in range(start, start + length, _PIECE):
-        output.write_at(at, bytes(min(_PIECE, start + length - at)))

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from imgtool.errors import ExistsError, OutputError
-from imgtool.targets.hidden import hidden_name, hidden_pattern, rename_new
+from imgtool.targets.hidden import hidden_paths, hidden_pattern, is_held, leads_to, rename_new
+from imgtool.targets.output import unsettled
 
 
 class FolderOutput:
@@ -36,7 +37,8 @@ class FolderOutput:
             self.work, self._fd = _hidden(self._parent, base)
 
     def commit(self) -> None:
-        """Flush the folder, and give it its name; its files were flushed before. Raises ExistsError, OutputError."""
+        """Flush the folder, and give it its name; its files were flushed before. Where the name cannot be flushed it
+        has none again, or the failure says that it is there. Raises ExistsError, OutputError."""
         with _failing(self.name):
             for folder, _, _ in os.walk(self.work):
                 _flush(folder)
@@ -46,7 +48,19 @@ class FolderOutput:
                 if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                     raise ExistsError(f"{self.name}: exists") from None
                 raise
+            self._settle()
+
+    def _settle(self) -> None:
+        """Flush the name that the folder has now. Raises OSError, OutputError where it is there all the same."""
+        try:
             _flush(self._parent)
+        except OSError as error:
+            try:
+                if leads_to(self.name, self._fd):
+                    os.rename(self.name, self.work)
+            except OSError:
+                raise OutputError(unsettled(self.name, error)) from error
+            raise
 
     def close(self) -> None:
         """Remove what was not committed."""
@@ -66,23 +80,29 @@ class FolderOutput:
 
 def _hidden(parent: str, base: str) -> tuple[str, int]:
     """A new hidden folder, held. Raises OSError."""
-    while True:
-        path = os.path.join(parent, hidden_name(base))
+    for path in hidden_paths(parent, base):
         os.mkdir(path, 0o700)
         with contextlib.suppress(FileNotFoundError):  # another run swept it before it was held
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            _hold(fd)
-            if os.path.exists(path):
-                return path, fd
-            os.close(fd)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                mine = _hold(fd) is not False  # else a run that sweeps was faster
+                if leads_to(path, fd):
+                    if mine:
+                        kept, fd = fd, -1
+                        return path, kept
+                    os.rmdir(path)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), parent)
 
 
-def _hold(fd: int) -> bool:
-    """Lock an open folder; False where another holds it, or where it cannot be told (file systems of a network)."""
+def _hold(fd: int) -> bool | None:
+    """Lock an open folder; False where another holds it, None where it cannot be told (file systems of a network)."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return False if is_held(error) else None
     return True
 
 

@@ -16,10 +16,12 @@ import fcntl
 import os
 import re
 import struct
+from collections.abc import Iterator
 from secrets import token_hex
 
 _BYTE = (1 << 62) - 1  #: the byte that is locked
 _NAME_MAX = 120  #: bytes of the target's name that the hidden one has
+_TRIES = 16  #: names that are tried where others hold what was made
 _NOREPLACE = 1
 _AT_FDCWD = -100
 
@@ -29,26 +31,52 @@ def hidden_name(base: str) -> str:
     return f"{_prefix(base)}{token_hex(8)}.part"
 
 
-def lock(fd: int) -> bool:
-    """Hold a file that is open for writing; False where another holds it, or where it cannot be told."""
+def lock(fd: int) -> bool | None:
+    """Hold a file that is open for writing; False where another holds it, None where it cannot be told."""
     # struct flock: the type, whence, (padding,) the first byte and the count, the process, which is of no use here
     wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
-    except OSError:
-        return False
+    except OSError as error:
+        return False if is_held(error) else None
     return True
+
+
+def is_held(error: OSError) -> bool:
+    """True for what a lock fails with where another has it (EACCES: fcntl(2), and servers of files)."""
+    return error.errno in (errno.EAGAIN, errno.EACCES)
 
 
 def open_hidden(folder: str, base: str) -> tuple[int, str]:
     """A new hidden file in a folder, open and held, and its path. Raises OSError."""
-    while True:
-        path = os.path.join(folder, hidden_name(base))
+    for path in hidden_paths(folder, base):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        lock(fd)
-        if os.fstat(fd).st_nlink:  # else it was swept before it was held
-            return fd, path
-        os.close(fd)
+        try:
+            mine = lock(fd) is not False  # else a run that sweeps was faster
+            if leads_to(path, fd):
+                if mine:
+                    kept, fd = fd, -1
+                    return kept, path
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), folder)
+
+
+def hidden_paths(folder: str, base: str) -> Iterator[str]:
+    """New hidden paths in a folder, as many as are tried."""
+    for _ in range(_TRIES):
+        yield os.path.join(folder, hidden_name(base))
+
+
+def leads_to(path: str, fd: int, *, folder: int | None = None) -> bool:
+    """True where a path, seen from an open folder where one is given, is that of an open file. Raises OSError."""
+    try:
+        return os.path.samestat(os.stat(path, dir_fd=folder, follow_symlinks=False), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def sweep(folder: str, base: str) -> None:
@@ -74,7 +102,7 @@ def _remove(path: str) -> None:
     """Remove a file that nobody holds. Raises OSError."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if lock(fd) and os.path.samestat(os.fstat(fd), os.lstat(path)):
+        if lock(fd) and leads_to(path, fd):
             os.unlink(path)
     finally:
         os.close(fd)

@@ -4,6 +4,7 @@ device; or nothing at all, which only counts.
 Contract (tests/targets/test_output.py runs it against each one):
 - What was not written reads as zeros, unless `known_zeros` is False (a device).
 - `commit` makes the target appear under its name, whole and flushed; before it nothing is there, whatever happens.
+  Where the name itself cannot be flushed, a new target is gone again, and of one that was replaced that is said.
 - Every failure to write is an OutputError that names the target.
 """
 
@@ -19,9 +20,11 @@ from types import TracebackType
 from typing import Self
 
 from imgtool.errors import ExistsError, OutputError
-from imgtool.targets.hidden import hidden_name, lock, open_hidden, rename_new, sweep
+from imgtool.targets.hidden import hidden_name, leads_to, lock, open_hidden, rename_new, sweep
 
 _FICLONERANGE = 0x4020940D
+
+_ZEROS = 1024 * 1024  #: bytes of one write of zeros
 
 #: What opening a nameless file fails with where there are none: by the file system, or by the kernel.
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -44,6 +47,11 @@ class Output(ABC):
     @abstractmethod
     def truncate(self, size: int) -> None:
         """Make the output `size` bytes; what is new reads as zeros. Raises OutputError."""
+
+    def write_zeros(self, offset: int, length: int) -> None:
+        """Write zeros, where something else may be. Raises OutputError."""
+        for at in range(offset, offset + length, _ZEROS):
+            self.write_at(at, bytes(min(_ZEROS, offset + length - at)))
 
     def reserve(self, offset: int, length: int) -> None:
         """Take the space of a range on disk without writing it. Raises OutputError (no space left)."""
@@ -71,15 +79,22 @@ class Output(ABC):
 
 
 class CountingOutput(Output):
-    """Writes nothing: how large a target would be."""
+    """Writes nothing: how large a target would be. `capacity`: bytes of the device that it would be."""
 
-    def __init__(self, name: str = "nothing") -> None:
+    def __init__(self, name: str = "nothing", capacity: int | None = None) -> None:
         self.name = name
+        self.known_zeros = capacity is None
+        self._capacity = capacity
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        self.size = max(self.size, offset + len(data))
+        self.write_zeros(offset, len(data))
+
+    def write_zeros(self, offset: int, length: int) -> None:
+        self.truncate(max(self.size, offset + length))
 
     def truncate(self, size: int) -> None:
+        if self._capacity is not None and size > self._capacity:
+            raise _too_small(self.name, self._capacity, size)
         self.size = size
 
 
@@ -127,14 +142,14 @@ class FileOutput(Output):
             done = os.pwrite(self.fd, view, offset)
             while done < len(view):
                 done += os.pwrite(self.fd, view[done:], offset + done)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise _failed(self.name, error) from error
         self.size = max(self.size, offset + len(view))
 
     def truncate(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise _failed(self.name, error) from error
         self.size = size
 
@@ -143,7 +158,7 @@ class FileOutput(Output):
             return
         try:
             os.posix_fallocate(self.fd, offset, length)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise _failed(self.name, error) from error
         super().reserve(offset, length)
 
@@ -164,7 +179,7 @@ class FileOutput(Output):
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 self._appear(folder)
-                os.fsync(folder)
+                self._settle(folder)
             finally:
                 os.close(folder)
         except FileExistsError as error:
@@ -184,6 +199,26 @@ class FileOutput(Output):
             self._hidden = os.path.join(self._folder, hidden)
         os.replace(self._hidden, self.name)
         self._hidden = None
+
+    def _settle(self, folder: int) -> None:
+        """Flush the name that the target has now; where that fails, a new target has none again. Raises OSError,
+        OutputError where the target is there all the same."""
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            if not self._force and self._taken_away(folder):
+                raise
+            raise OutputError(unsettled(self.name, error)) from error
+
+    def _taken_away(self, folder: int) -> bool:
+        """Take the target's name away; False where that fails too."""
+        base = os.path.basename(self.name)
+        try:
+            if leads_to(base, self.fd, folder=folder):
+                os.unlink(base, dir_fd=folder)
+        except OSError:
+            return False
+        return True
 
     def _link(self, base: str, folder: int) -> None:
         if self._hidden is None:  # with a folder given, linkat(2) follows the link to the nameless file
@@ -234,7 +269,7 @@ class DeviceOutput(Output):
 
     def truncate(self, size: int) -> None:
         if size > self.capacity:
-            raise OutputError(f"{self.name}: the device has {self.capacity} bytes, {size} are needed")
+            raise _too_small(self.name, self.capacity, size)
         self.size = size
 
     def commit(self) -> None:
@@ -254,6 +289,35 @@ def open_output(path: str, *, force: bool = False) -> FileOutput | DeviceOutput:
     return DeviceOutput(path) if free_target(path, force=force) else FileOutput(path, force=force)
 
 
+def counted_output(path: str, *, force: bool = False) -> CountingOutput:
+    """What stands for `open_output` where nothing is to be written, or opened for it. Raises OutputError as that
+    does, as far as can be known."""
+    if free_target(path, force=force):
+        return CountingOutput(path, _capacity(path))
+    folder = os.path.dirname(path) or "."
+    while not os.path.lexists(folder):  # it would be made
+        folder = os.path.dirname(folder) or "."
+    if not os.path.isdir(folder):
+        raise OutputError(f"{path}: cannot write: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise OutputError(f"{path}: cannot write: nothing can be made in the folder {folder}")
+    return CountingOutput(path)
+
+
+def _capacity(path: str) -> int:
+    """Bytes of a block device that can be written. Raises OutputError."""
+    if not os.access(path, os.W_OK, effective_ids=True):
+        raise OutputError(f"{path}: cannot write: the device is not to be written")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+        try:
+            return os.lseek(fd, 0, os.SEEK_END)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
 def free_target(path: str, *, force: bool = False) -> bool:
     """Whether a target is a block device; nothing is opened. Raises what stands against writing it: ExistsError where
     it is there and `force` does not say so, OutputError where it is something that is not written to."""
@@ -261,13 +325,15 @@ def free_target(path: str, *, force: bool = False) -> bool:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         mode = 0
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
         raise OutputError(f"{path!r}: {error}") from error
     if stat.S_ISBLK(mode):
         if not force:
             raise ExistsError(f"{path}: is a block device, and all that is on it would be lost; --force writes to it")
         return True
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(mode) or path.endswith(os.sep):
         raise OutputError(f"{path}: is a directory; name a file in it")
     if mode and not stat.S_ISREG(mode):
         raise OutputError(f"{path}: is neither a regular file nor a block device; name a file")
@@ -287,5 +353,16 @@ def _exists(path: str) -> ExistsError:
     return ExistsError(f"{path}: exists; --force replaces it")
 
 
-def _failed(path: str, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot write: {error.strerror or error}")
+def _too_small(path: str, capacity: int, size: int) -> OutputError:
+    return OutputError(f"{path}: the device has {capacity} bytes, {size} are needed")
+
+
+def unsettled(path: str, error: OSError) -> str:
+    """What is said of a target that is there, and may not be after a crash."""
+    return f"{path}: is there, but its name is not flushed and may not outlive a crash: {error.strerror or error}"
+
+
+def _failed(path: str, error: OSError | OverflowError) -> OutputError:
+    """`error`: OverflowError for offsets and sizes that no file has."""
+    told = error.strerror if isinstance(error, OSError) else os.strerror(errno.EFBIG)
+    return OutputError(f"{path}: cannot write: {told or error}")

@@ -1,7 +1,8 @@
 """Writer: what makes a file of a format out of the guest's bytes. One for each format that is written natively.
 
-The engine gives the guest's disk in order, from its first byte to its last: runs of zeros by `zeros`, anything else
-in pieces, each by `prepare` and then by `put`. Contract (tests/conformance/test_writers.py runs it against each):
+The engine gives the guest's disk in order, from its first byte to the last of `size`: runs of zeros by `zeros`,
+anything else in pieces, each by `prepare` and then by `put`. Contract (tests/conformance/test_writers.py runs it
+against each):
 - Pieces and runs begin at multiples of `unit` and are whole units, but for the disk's end.
 - `prepare` runs in threads, several at once, and touches nothing but its arguments; `zeros`, `put` and `finish` run
   in one thread, in order. Where every unit has its place from the start (`anywhere`), `put` runs in threads, too.
@@ -30,9 +31,9 @@ class Stamp(NamedTuple):
 
 
 class Writer(ABC, Generic[P]):
-    """See the module's docstring. `size`: bytes of the disk that the guest will see, at least as many as are given
-    (a format may count in sectors). `unit`: bytes, a power of two. `stamped`: `finish` needs the digest. `anywhere`:
-    pieces may be put in any order, several at once."""
+    """See the module's docstring. `size`: bytes of the disk that the guest will see, at least as many as were asked
+    for (a format may count in sectors). `unit`: bytes, a power of two. `stamped`: `finish` needs the digest.
+    `anywhere`: pieces may be put in any order, several at once."""
 
     output: Output
     size: int

@@ -310,7 +310,10 @@ class Full(CountingOutput):
         if not self._left:
             raise OutputError("full: cannot write: No space left on device")
         self._left -= 1
-        super().write_at(offset, data)
+        self.size = max(self.size, offset + len(data))
+
+    def write_zeros(self, offset: int, length: int) -> None:
+        Output.write_zeros(self, offset, length)
 
 
 def test_failures_to_write_come_through(case: Case) -> None:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,20 +49,52 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+class Moment(NamedTuple):
+    """What happens to a command once its target, which has no name yet, takes so many bytes in its folder."""
+
+    folder: Path
+    written: int
+    happens: Callable[[subprocess.Popen[bytes]], object]
+
+    def wait(self, running: subprocess.Popen[bytes]) -> None:
+        """Let it happen when it is time; never, where the command ends before."""
+        while running.poll() is None:
+            if _taken(running.pid, self.folder) >= self.written:
+                self.happens(running)
+                return
+            time.sleep(0.001)
+
+
+def _taken(pid: int, folder: Path) -> int:
+    """Bytes on disk of the files of a folder that a process has open."""
+    found: dict[int, int] = {}
+    with suppress(OSError):  # it ends, or closes one of them
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                link = f"/proc/{pid}/fd/{fd}"
+                if os.readlink(link).startswith(f"{folder}/"):
+                    status = os.stat(link)
+                    found[status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
+
+
 def call(
     *arguments: str,
     cwd: Path,
     after: float | None = None,
     number: int = signal.SIGKILL,
     path: str | None = None,
+    when: Moment | None = None,
 ) -> Ended:
-    """Run the command; after that many seconds it gets the signal, if it still runs."""
+    """Run the command; after that many seconds it gets the signal, if it still runs. `when`: what happens to it."""
     env = {**os.environ, **({"PATH": path} if path is not None else {})}
     begin = time.monotonic()
     running = subprocess.Popen(
         [*IMGTOOL, *arguments], cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
+        if when is not None:
+            when.wait(running)
         _, errors = running.communicate(timeout=after)
     except subprocess.TimeoutExpired:
         running.send_signal(number)
@@ -95,9 +129,10 @@ def _holds(pid: str, marker: str) -> bool:
         return False
 
 
-def moments(whole: float, count: int) -> list[float]:
-    """Moments spread over a run that takes `whole` seconds undisturbed, its very beginning aside."""
-    return [0.15 + (whole - 0.15) * (index + 0.5) / count for index in range(count)]
+def moments(target: Path, count: int) -> list[int]:
+    """Bytes of a target after which a run is in its middle: from its first to its last, when it is read back."""
+    whole = target.stat().st_blocks * 512
+    return [1 + (whole - 1) * index // count for index in range(count)]
 
 
 def same_guest(first: Path, first_format: str, second: Path, second_format: str) -> bool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imgtool.conversion import batch
+from imgtool.conversion import journal as journals
 from imgtool.conversion.api import request_of
 from imgtool.conversion.journal import Journal
 from imgtool.conversion.request import Request
 from imgtool.errors import InputError, OutputError, UsageError
 from imgtool.targets.output import FileOutput
+from tests.kit import need, run
 
 MIB = 1 << 20
 
@@ -102,6 +105,123 @@ def test_a_journal_that_was_cut_off(work: list[Request], tmp_path: Path) -> None
     assert [outcome.earlier is not None for outcome in again] == [True, False, False]
     with Journal(str(path), resume=True) as journal:
         assert journal.done(work[2]) is not None
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"imgtool": ' + b"[" * 100_000, b"9" * 10_000, b"\xff"])
+def test_a_journal_with_lines_that_are_none(work: list[Request], tmp_path: Path, line: bytes) -> None:
+    """They are passed over, and the others hold."""
+    path = tmp_path / "journal"
+    with Journal(str(path), resume=False) as journal:
+        list(batch.run_all(work[:1], journal=journal))
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with Journal(str(path), resume=True) as journal:
+        assert next(batch.run_all(work[:1], journal=journal)).earlier is not None
+
+
+def test_a_journal_with_a_line_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is none; no more of it is read."""
+    monkeypatch.setattr(journals, "_LINE", 4096)
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"imgtool":' + b" " * 4096)
+    with pytest.raises(InputError, match="a line of more than 4096 bytes"):
+        Journal(str(path), resume=True)
+    assert path.stat().st_size == 4107
+
+
+def follows(folder: Path) -> tuple[Request, Path]:
+    """A conversion of an overlay, whose base is found by a link; the base."""
+    (folder / "base.raw").write_bytes(b"\1" * MIB)
+    os.symlink("base.raw", folder / "link.raw")
+    backing = ("-b", "link.raw", "-F", "raw")
+    run(need("qemu-img"), "create", "-q", "-f", "qcow2", *backing, str(folder / "top.qcow2"))
+    asked = request(folder / "top.qcow2", folder / "out.raw", "raw")
+    return asked._replace(follow=True, force=True, allow=None), folder / "base.raw"
+
+
+def redone(asked: Request, journal: Path) -> bool:
+    """Resume: whether it was done again."""
+    with Journal(str(journal), resume=True) as kept:
+        (outcome,) = batch.run_all([asked], journal=kept)
+    assert outcome.error is None
+    return outcome.conversion is not None
+
+
+@pytest.mark.parametrize("how", ["written", "replaced", "another"])
+def test_a_file_that_was_followed_changes(tmp_path: Path, how: str) -> None:
+    """What was made of it is made again: where it was written, another has its name, or the link leads to another."""
+    asked, base = follows(tmp_path)
+    journal = tmp_path / "journal"
+    assert redone(asked, journal)
+    assert not redone(asked, journal)
+    status = base.stat()
+    if how == "written":
+        base.write_bytes(b"\2" * MIB)
+        os.utime(base, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    else:
+        (tmp_path / "other.raw").write_bytes(b"\2" * MIB)
+        os.utime(tmp_path / "other.raw", ns=(status.st_atime_ns, status.st_mtime_ns))
+    if how == "replaced":
+        os.rename(tmp_path / "other.raw", base)
+    if how == "another":
+        os.unlink(tmp_path / "link.raw")
+        os.symlink("other.raw", tmp_path / "link.raw")
+    assert redone(asked, journal)
+    assert (tmp_path / "out.raw").read_bytes() == b"\2" * MIB
+    assert not redone(asked, journal)
+
+
+def test_a_line_that_does_not_say_what_was_followed(work: list[Request], tmp_path: Path) -> None:
+    """As earlier versions wrote them: it holds where nothing may be followed."""
+    asked, _ = follows(tmp_path)
+    journal = tmp_path / "journal"
+    assert redone(asked, journal)
+    assert redone(work[0], journal)
+    told = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [len(line.pop("followed")) for line in told] == [1, 0]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in told))
+    assert not redone(work[0], journal)
+    assert redone(asked, journal)
+    journal.write_text("".join(json.dumps({**line, "followed": [7]}) + "\n" for line in told))
+    assert redone(asked, journal)
+
+
+def test_the_time_that_outputs_bear(work: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one makes other files of the formats that have it, and they are made again; others are not."""
+    journal = tmp_path / "journal"
+    to = {name: tmp_path / f"time.{name}" for name in ("qcow2", "raw", "vdi", "vhd", "vmdk")}
+    asked = {name: request(work[0].source, path, name)._replace(force=True) for name, path in to.items()}
+    before = {name: (redone(one, journal), to[name].read_bytes())[1] for name, one in asked.items()}
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    again = {name for name, one in asked.items() if redone(one, journal)}
+    for one in asked.values():
+        list(batch.run_all([one]))
+    assert again == {name for name, path in to.items() if path.read_bytes() != before[name]} == set(journals.DATED)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
+    with Journal(str(journal), resume=True) as kept:
+        (outcome,) = batch.run_all([asked["vhd"]], journal=kept)
+    assert isinstance(outcome.error, UsageError)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_source_that_changes_when_all_is_proved(
+    work: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """The journal tells of the file that was read, not of what lies there a moment later."""
+    journal, new = tmp_path / "journal", tmp_path / "new"
+    add = Journal.add
+
+    def late(kept: Journal, *rest: Any) -> None:
+        new.write_bytes(b"\7" * (2 * MIB))
+        if replaced:
+            os.rename(new, work[0].source)
+        else:
+            os.truncate(work[0].source, 2 * MIB)
+        add(kept, *rest)
+
+    monkeypatch.setattr(Journal, "add", late)
+    assert redone(work[0], journal)
+    monkeypatch.undo()
+    assert redone(work[0]._replace(force=True), journal)
 
 
 def test_a_target_that_did_not_come_to_its_name(

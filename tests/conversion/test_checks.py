@@ -179,6 +179,24 @@ def test_limits(to: str, options: dict[str, Value], most: int, tmp_path: Path) -
         made_at(tmp_path / "more", to, options, most + 512)
 
 
+@pytest.mark.parametrize(
+    ("to", "options", "most", "cure"),
+    [
+        ("qcow2", {"cluster_size": 64 * KIB}, 2048 * TIB, " (a larger cluster_size takes more)"),
+        ("qcow2", {"cluster_size": 2 * MIB}, 2048 * 1024 * TIB, ""),
+        ("vdi", {"block_size": MIB}, 512 * TIB - 128 * MIB, " (a larger block_size takes more)"),
+        ("vdi", {"block_size": 256 * MIB}, (512 * TIB - 128 * MIB) * 256, ""),
+    ],
+)
+def test_a_larger_unit_is_offered_where_there_is_one(
+    to: str, options: dict[str, Value], most: int, cure: str, tmp_path: Path
+) -> None:
+    """Not beyond the largest that the format has."""
+    plan = planned(plain(tmp_path), to)._replace(options=options, target_size=most + 512)
+    (told,) = (one.message for one in before(plan, DEFAULT) if one.code == "CNV201")
+    assert told == f"the disk has {most + 512} bytes, a {to} holds at most {most}{cure}"
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("to", "options", "most"), LIMITS)
 def test_the_largest_disks_are_made(to: str, options: dict[str, Value], most: int, tmp_path: Path) -> None:

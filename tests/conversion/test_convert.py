@@ -214,6 +214,16 @@ def test_options_are_checked_before_work(disk: Path, tmp_path: Path) -> None:
     assert left(tmp_path) == {"disk.img"}
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(disk: Path, tmp_path: Path, threads: int) -> None:
+    """Fewer than one is a mistake."""
+    with pytest.raises(UsageError, match=f"threads: {threads} is less than 1"):
+        imgtool.convert(disk, tmp_path / "out", "qcow2", threads=threads)
+    with pytest.raises(UsageError, match=f"threads: {threads} is less than 1"):
+        imgtool.measure(disk, "qcow2", threads=threads)
+    assert not (tmp_path / "out").exists()
+
+
 def test_members_are_converted_in_place(disk: Path, tmp_path: Path) -> None:
     """A wrapped image and the disks of a tar appliance; nothing is extracted beside the target."""
     import gzip
@@ -312,3 +322,23 @@ def _ovf(size: int) -> bytes:
         f'<DiskSection><Info>disks</Info>{disks}</DiskSection><VirtualSystem ovf:id="vm"><Info>vm</Info>'
         "</VirtualSystem></Envelope>"
     ).encode()
+
+
+@pytest.mark.parametrize(
+    ("to", "options"),
+    [
+        ("qcow2", {"encrypt.format": "luks", "encrypt.iter-time": "10"}),
+        ("qcow2", {"encrypt.format": "luks", "encrypt.iter-time": "10", "cluster_size": "4K"}),
+        ("vhd", {"force_size": "off"}),
+        ("vhd", {"force_size": "off", "subformat": "fixed"}),
+    ],
+)
+def test_estimates_of_what_is_added(to: str, options: dict[str, str], tmp_path: Path) -> None:
+    """A LUKS header within the file, and the sectors that fill up a geometry."""
+    path, secret = tmp_path / "five.raw", tmp_path / "secret"
+    path.write_bytes(os.urandom(5 * 1024 * 1024))
+    secret.write_text("open, sesame")
+    told = imgtool.measure(path, to, options=options)
+    secrets = {"secret_file": os.fspath(secret)} if to == "qcow2" else {}
+    done = imgtool.convert(path, tmp_path / "new", to, options=options, **secrets)
+    assert (told.virtual_size, told.required) == (done.virtual_size, done.file_size)

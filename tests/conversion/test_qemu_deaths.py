@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,3 +186,24 @@ def test_no_descriptors_are_left(raw: Path, tmp_path: Path) -> None:
         engine(raw, tmp_path, tool=it.tool)
     stopping(stand_in(tmp_path, ENDLESS), raw, tmp_path)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_signal_while_it_is_started(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heeded once there is something to end; no program is left without us."""
+    it = stand_in(tmp_path, ENDLESS)
+    made: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def started(*args: Any, **words: Any) -> subprocess.Popen[bytes]:
+        made.append(start(*args, **words))
+        signal.raise_signal(signal.SIGINT)
+        return made[0]
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine(raw, tmp_path, tool=it.tool)
+        assert not children()
+    finally:
+        made[0].kill()
+        made[0].wait()

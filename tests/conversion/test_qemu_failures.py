@@ -62,6 +62,8 @@ sys.exit(3)
         ("error while reading at byte 512: Input/output error", InputError, "in: cannot read: qemu-img: error"),
         ("error while reading block status at offset 0: Input/output error", InputError, "in: cannot read"),
         ("Could not open 'SOURCE': Image is not in qcow2 format", InputError, "in: cannot read"),
+        ("Could not open 'SOURCE': Could not refresh: File too large", InputError, "in: cannot read"),
+        ("Could not open SOURCE: Could not refresh: File too large", InputError, "in: cannot read"),
         ("Could not open 'TARGET': Permission denied", ToolError, "qemu-img: Could not open out"),
     ],
 )

@@ -92,6 +92,34 @@ def test_what_does_not_go_together(target: str, options: dict[str, str], told: s
     assert str(caught.value) == f"{target}: {told}"
 
 
+@pytest.mark.parametrize(("target", "prefix"), [("luks", ""), ("qcow2", "encrypt.")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("cipher-alg=cast5-128", "cipher-mode=xts needs a cipher of 128-bit blocks; cast5-128 takes cbc or ctr"),
+        ("cipher-alg=aes-192,cipher-mode=cbc", "cipher-alg=aes-192 needs {}cipher-mode=xts"),
+        ("ivgen-alg=essiv,ivgen-hash-alg=sha1", "ivgen-alg=essiv needs {}ivgen-hash-alg=sha256 or md5 with aes-256"),
+        (
+            "ivgen-alg=essiv,cipher-alg=cast5-128,cipher-mode=cbc",
+            "ivgen-alg=essiv needs {}ivgen-hash-alg=md5 with cast5-128",
+        ),
+        ("cipher-alg=cast5-128,cipher-mode=cbc", ""),
+        ("cipher-alg=aes-192,ivgen-hash-alg=sha1", ""),
+        ("ivgen-alg=essiv", ""),
+    ],
+)
+def test_ciphers_that_do_not_go_together(target: str, prefix: str, words: str, told: str) -> None:
+    """It is told before qemu-img fails, or dies, of them."""
+    given = {f"{prefix}{name}": value for name, value in (word.split("=") for word in words.split(","))}
+    options = checked(options_of(target), given | ({"encrypt.format": "luks"} if prefix else {}), target)
+    if not told:
+        check(target, options, secret=True)
+        return
+    with pytest.raises(UsageError) as caught:
+        check(target, options, secret=True)
+    assert str(caught.value) == f"{target}: {prefix}{told.format(prefix)}"
+
+
 @pytest.mark.parametrize("target", ["vmdk"])
 @pytest.mark.parametrize("subformat", ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])
 def test_targets_are_one_file(target: str, subformat: str) -> None:

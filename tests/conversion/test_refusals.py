@@ -6,17 +6,20 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 import imgtool
 from imgtool.cli.main import app
-from imgtool.errors import ExistsError, OutputError, UnsupportedError
+from imgtool.conversion import api
+from imgtool.conversion.run import Made
+from imgtool.errors import ContentError, ExistsError, OutputError, UnsupportedError
 from tests.kit import fixture, need, run
-from tests.targets.kit import loop_device
+from tests.targets.kit import as_root, loop_device
 from tests.test_cli import call
 
 MIB = 1 << 20
@@ -26,11 +29,11 @@ BOTH: tuple[tuple[str, int, str], ...] = (
     ("d.raw", 2, "--to FORMAT"),
     ("d.raw --to floppy", 2, "no such format: 'floppy'"),
     ("d.raw --to dmg", 2, "read, not written"),
-    ("--to raw", 2, "no input"),
+    ("--to raw", 2, "no input: name a file\n"),
     ("- --to raw", 2, "standard input cannot"),
     ("none --to raw", 3, "none: No such file"),
     (". --to raw", 3, "a directory"),
-    ("fifo --to raw", 3, "a FIFO"),
+    ("fifo --to raw", 3, "(imgtool … - < FIFO) where the verb takes that, else copy it to a file"),
     ("/dev/null --to raw", 3, "a character device"),
     ("d.raw --to raw --engine best", 2, "auto, native, qemu-img"),
     ("d.raw --to vhdx --engine native", 3, "not written natively"),
@@ -46,6 +49,19 @@ BOTH: tuple[tuple[str, int, str], ...] = (
     ("d.raw --to qcow2 --option cluster_size=65537", 2, "power of two"),
     ("d.raw --to qcow2 --engine qemu-img --option level=3", 2, "no level"),
     ("d.raw --to vhdx --option block_size=3", 2, "block_size"),
+    ("d.raw --to qcow2 --option compat=0.9", 2, "compat is one of 1.1, 0.10"),
+    ("d.raw --to qcow2 --option extended_l2=on,cluster_size=4k", 2, "extended_l2 needs a cluster_size"),
+    ("d.raw --to qcow2 --option compat=0.10,compression_type=zstd", 2, "compression_type=zstd needs compat=1.1"),
+    ("d.raw --to qcow2 --option extended_l2=on --compress zlib --level 3", 2, "extended_l2 is by qemu-img, level by"),
+    ("d.raw --to vhd --option force_size=off,block_size=512K", 2, "force_size is by qemu-img, block_size by"),
+    ("d.raw --to vhd --option force_size=off,blocksize=512K", 2, "no option 'blocksize'; did you mean 'block_size'?"),
+    ("d.raw --to qcow2 --option compress=zlib --compress zstd", 2, "compress is given as 'zlib' and as 'zstd'"),
+    ("d.raw --to qcow2 --option level=9 --compress zlib --level 1", 2, "level is given as '9' and as '1'"),
+    (
+        "d.raw --to qcow2 --option compression_type=zstd --compress zlib --engine qemu-img",
+        *(2, "compression_type=zstd: clusters compressed as zlib are not"),
+    ),
+    ("empty --to vmdk --if-unsafe allow", 3, "a vmdk has at least one sector"),
     ("d.raw --to raw --align x", 2, "not a size"),
     ("d.raw --to raw --align=-1", 2, "negative"),
     ("d.raw --to raw --policy none.toml", 2, "none.toml"),
@@ -82,6 +98,15 @@ CONVERT: tuple[tuple[str, int, str], ...] = (
     ("d.raw --to luks -o new", 2, "--secret-file FILE"),
     ("d.raw --to luks -o new --secret-file none", 2, "cannot read the passphrase"),
     ("d.raw --to luks -o new --secret-file empty", 2, "passphrase has from 1"),
+    ("d.raw --to luks -o new --secret-file none --dry-run", 2, "cannot read the passphrase"),
+    ("d.raw --to luks -o new --secret-file d.img --option cipher-alg=cast5-128", 2, "cast5-128 takes cbc or ctr"),
+    ("d.raw --to qcow2 -o new --option encrypt.format=luks", 2, "--secret-file FILE"),
+    ("d.raw --to qcow2 -o new --option encrypt.format=luks --compress zlib", 2, "--secret-file FILE"),
+    ("d.raw --to qcow2 -o new --secret-file d.img", 2, "qcow2 is not encrypted with these options"),
+    ("d.raw --to raw -o new --secret-file none", 2, "raw is not encrypted with these options"),
+    ("d.raw --to vdi --out-dir d.raw/out --dry-run", 5, "d.raw is not a folder"),
+    ("d.raw --to vdi -o loop", 5, "imgtool: loop: Too many levels of symbolic links\n"),
+    (f"d.raw --to vdi -o {'x' * 256}", 5, f"imgtool: {'x' * 256}: File name too long\n"),
     ("d.raw --to vdi -o new --resume", 2, "--journal FILE"),
     ("d.raw --to vdi -o new --journal none/j", 5, "cannot write the journal"),
     ("d.raw --to vdi -o new --journal e.raw --resume", 3, "no journal of conversions"),
@@ -129,6 +154,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).write_bytes(name.encode() * 100 + bytes(MIB))
     (tmp_path / "folder").mkdir()
     (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "list").write_bytes(b"d.raw\0")
     os.mkfifo(tmp_path / "fifo")
@@ -152,6 +178,29 @@ def test_refused(verb: str, words: str, status: int, told: str, folder: Path, ma
     if "Usage:" not in got.errors:
         assert got.errors.count("\n") == 1, got.errors
     assert state(folder) == before
+
+
+def test_a_measure_names_the_source(folder: Path) -> None:
+    """What cannot be written is said of a file that there is, or of the target where there is one."""
+    for dry, named in (((), "empty"), (("-o", "new", "--dry-run"), "new")):
+        verb = "convert" if dry else "measure"
+        done = call(verb, "empty", "--to", "vmdk", "--if-unsafe", "allow", *dry, cwd=folder)
+        assert done.stderr == f"imgtool: {named}: a vmdk has at least one sector, the disk has none\n".encode()
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_folder_that_cannot_be_written_to(dry: tuple[str, ...], folder: Path, main: Main) -> None:
+    """By a dry run, too: the folder itself, and where the target's would be made."""
+    room = folder / "room"
+    room.mkdir()
+    subprocess.run(as_root("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(room)), check=True)
+    try:
+        for place in ("room", "room/new/deep"):
+            got = main("convert", "d.raw", "--to", "raw", "-o", f"{place}/new", *dry)
+            assert (got.status, got.out) == (5, "")
+            assert "room" in got.errors
+    finally:
+        subprocess.run(as_root("umount", str(room)), check=True)
 
 
 # --- the source as the target
@@ -261,6 +310,37 @@ def test_a_device_that_is_too_small(engine: str, device: str, folder: Path) -> N
     with pytest.raises(OutputError, match="the device has 2097152 bytes, 2097153 are needed"):
         imgtool.convert(folder / "large.raw", device, "raw", engine=engine, force=True)
     assert (folder / "behind").read_bytes() == b"\xa5" * 2 * MIB
+
+
+@pytest.mark.parametrize("engine", ["native", "qemu-img"])
+def test_a_dry_run_refuses_what_the_device_would(engine: str, device: str, folder: Path, main: Main) -> None:
+    """What is too large for it, and formats that are not written to devices; nothing else, and nothing is written."""
+    with open(folder / "large.raw", "wb") as file:
+        file.truncate(2 * MIB + 1)
+    (folder / "full.raw").write_bytes(os.urandom(2 * MIB))
+    words = ("--engine", engine, "--force", "--dry-run", "-o", device)
+    got = main("convert", "large.raw", "--to", "raw", *words)
+    assert got == Said(5, "", f"imgtool: {device}: the device has 2097152 bytes, 2097153 are needed\n")
+    assert main("convert", "d.raw", "--to", "vmdk", *words).status == 3
+    assert main("convert", "full.raw", "--to", "raw", *words).status == 0
+    assert main("convert", "d.raw", "--to", "qcow2", *words).status == 0
+    if engine == "native":
+        assert main("convert", "full.raw", "--to", "qcow2", *words).status == 5
+    assert (folder / "behind").read_bytes() == b"\xa5" * 2 * MIB
+
+
+def test_a_device_that_holds_less(device: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was on it is lost, and nobody says that nothing was kept; of a file that holds."""
+    real = api.make
+
+    def more(*words: Any) -> Made:
+        made = real(*words)
+        return made._replace(virtual_size=made.virtual_size + 4 * MIB)
+
+    monkeypatch.setattr(api, "make", more)
+    for target, told in ((device, "what was on the device is lost"), (str(folder / "new"), "nothing was kept")):
+        with pytest.raises(ContentError, match=f"{target}: .* bytes came out of .*; {told}$"):
+            imgtool.convert(folder / "d.raw", target, "qcow2", force=True)
 
 
 def test_a_device_as_the_source(device: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from imgtool.formats.qcow2.facts import Qcow2Facts
 from imgtool.limits import DEFAULT
 from imgtool.sources.disk import DiskError, EncryptedError
 from imgtool.sources.memory import BytesSource
-from tests.kit import FIXTURES, fixture, report_of
+from tests.kit import FIXTURES, fixture, need, report_of, run
 
 OVA = "ova/several.ova.gz"
 
@@ -69,6 +69,22 @@ def test_snapshots() -> None:
     for sample, name in ((data, "no such"), (fixture("vhd/dynamic.vhd"), "x"), (b"raw bytes", "x")):
         with pytest.raises(UsageError):
             open_disk(io.BytesIO(sample), snapshot=name)
+
+
+def test_snapshots_of_one_name(tmp_path: Path) -> None:
+    """The name alone is ambiguous, and the ids are told; an id goes before a name."""
+    path = tmp_path / "twice.qcow2"
+    run(need("qemu-img"), "create", "-q", "-f", "qcow2", str(path), "1M")
+    for name in ("same", "same", "other"):
+        run(need("qemu-img"), "snapshot", "-c", name, str(path))
+    told = r"several snapshots are called 'same' \(1 \(same\), 2 \(same\)\); name one by its id"
+    for few in (DEFAULT, DEFAULT._replace(qcow2_snapshots_listed=1)):
+        with pytest.raises(UsageError, match=told):
+            open_disk(path, snapshot="same", limits=few)
+        for wanted in ("1", "2", "other"):
+            open_disk(path, snapshot=wanted, limits=few).close()
+    run(need("qemu-img"), "snapshot", "-c", "1", str(path))
+    open_disk(path, snapshot="1").close()
 
 
 def test_members_of_an_ova(tmp_path: Path) -> None:

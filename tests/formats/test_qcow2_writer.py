@@ -393,6 +393,11 @@ def test_sizes_that_need_larger_clusters() -> None:
     assert isinstance(writer_of("qcow2", CountingOutput(), most, cluster_size="512"), Qcow2Writer)
     with pytest.raises(UnsupportedError, match=f"at most {most} bytes, the disk has {most + 512}"):
         writer_of("qcow2", CountingOutput(), most + 1, cluster_size="512")
+    for size, given, larger in ((most, "512", "64K"), (1 << 51, "64K", "2048K")):
+        with pytest.raises(UnsupportedError, match=rf"; larger clusters hold it \(--option cluster_size={larger}\)$"):
+            writer_of("qcow2", CountingOutput(), size + 1, cluster_size=given)
+    with pytest.raises(UnsupportedError, match=f"the disk has {(1 << 61) + 512}$"):
+        writer_of("qcow2", CountingOutput(), (1 << 61) + 1, cluster_size="2M")
 
 
 def test_a_file_that_counts_cannot_reach(monkeypatch: pytest.MonkeyPatch) -> None:

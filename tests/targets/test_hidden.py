@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -177,7 +177,7 @@ def test_a_file_that_is_swept_before_it_is_held(tmp_path: Path, monkeypatch: pyt
     """Another run may come between making and holding: then another one is made."""
     real, calls = hidden.lock, []
 
-    def late(fd: int) -> bool:
+    def late(fd: int) -> bool | None:
         calls.append(fd)
         if len(calls) == 1:
             monkeypatch.setattr(hidden, "lock", real)
@@ -191,6 +191,55 @@ def test_a_file_that_is_swept_before_it_is_held(tmp_path: Path, monkeypatch: pyt
         output.commit()
     assert os.listdir(tmp_path) == ["image.raw"]
     assert (tmp_path / "image.raw").read_bytes() == b"whole"
+
+
+@contextmanager
+def sweeper(path: Path) -> Iterator[None]:
+    """Another run has looked at a hidden file and holds it; then it removes what that name leads to."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        assert hidden.lock(fd)
+        yield
+        if hidden.leads_to(os.fspath(path), fd):
+            path.unlink()
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.usefixtures("no_nameless")
+def test_a_file_that_another_holds_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may have locked it, and not removed it yet: it is not ours, and another one is made."""
+    real = hidden.lock
+    with ExitStack() as others:
+
+        def late(fd: int) -> bool | None:
+            monkeypatch.setattr(hidden, "lock", real)
+            (name,) = parts(tmp_path)
+            others.enter_context(sweeper(tmp_path / name))
+            return real(fd)
+
+        monkeypatch.setattr(hidden, "lock", late)
+        with FileOutput(os.fspath(tmp_path / "image.raw")) as output:
+            others.close()
+            assert len(parts(tmp_path)) == 1
+            output.write_at(0, b"whole")
+            output.commit()
+    assert os.listdir(tmp_path) == ["image.raw"]
+    assert (tmp_path / "image.raw").read_bytes() == b"whole"
+
+
+@pytest.mark.usefixtures("no_nameless")
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EACCES])
+def test_files_that_others_always_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """That ends, and leaves nothing."""
+
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "fcntl", refused)
+    with pytest.raises(OutputError, match=r"image\.raw: cannot write: Resource temporarily unavailable"):
+        FileOutput(os.fspath(tmp_path / "image.raw"))
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.usefixtures("no_nameless")

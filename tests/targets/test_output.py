@@ -139,6 +139,80 @@ def test_force_replaces_at_the_commit(folder: Path) -> None:
     assert names(folder) == ["fresh.raw", "image.raw"]
 
 
+@pytest.fixture
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are flushed, names in folders are not."""
+    real = os.fsync
+
+    def failing(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", failing)
+
+
+@pytest.mark.usefixtures("unflushed")
+def test_a_name_that_cannot_be_flushed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new target is gone again; where one was replaced, or cannot be taken away, it is said that it is there."""
+    path = folder / "image.raw"
+    with pytest.raises(OutputError, match=r"image\.raw: cannot write: Input/output error$"):
+        whole(path, b"new")
+    assert names(folder) == []
+    path.write_bytes(b"old")
+    there = r"image\.raw: is there, but its name is not flushed and may not outlive a crash: Input/output error$"
+    with pytest.raises(OutputError, match=there):
+        whole(path, b"new", force=True)
+    assert (names(folder), path.read_bytes()) == (["image.raw"], b"new")
+    path.unlink()
+    real = os.unlink
+
+    def stuck(name: str, *, dir_fd: int | None = None) -> None:
+        if name == "image.raw":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", stuck)
+    with pytest.raises(OutputError, match=there):
+        whole(path, b"new")
+    assert (names(folder), path.read_bytes()) == (["image.raw"], b"new")
+
+
+def test_a_name_that_is_another_ones_by_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody put there meanwhile is not taken away."""
+    path = folder / "image.raw"
+    real = os.fsync
+
+    def replaced(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            (folder / "other").write_bytes(b"mine")
+            os.replace(folder / "other", path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", replaced)
+    with pytest.raises(OutputError, match="cannot write: Input/output error"):
+        whole(path, b"new")
+    assert (names(folder), path.read_bytes()) == (["image.raw"], b"mine")
+
+
+def test_sizes_that_no_file_has(folder: Path) -> None:
+    """A failure as any other, also beyond what the system can be asked for."""
+    path = folder / "image.raw"
+    with open_output(os.fspath(path)) as output:
+        for size in ((1 << 63) - 1, 1 << 63, 1 << 64, 1 << 200):
+            for step in (
+                lambda size=size: output.truncate(size),
+                lambda size=size: output.write_at(size, b"x"),
+                lambda size=size: output.reserve(size, 1),
+            ):
+                with pytest.raises(OutputError, match=r"image\.raw: cannot write: "):
+                    step()
+        assert output.size == 0
+        with pytest.raises(OutputError, match=r"image\.raw: cannot write: File too large"):
+            output.truncate(1 << 63)
+
+
 def test_symbolic_links(folder: Path) -> None:
     """A link is a name that is taken, wherever it leads; by force the link is replaced, not what it leads to."""
     (folder / "image.raw").write_bytes(b"far")

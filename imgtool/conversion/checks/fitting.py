@@ -9,7 +9,7 @@ from imgtool.conversion.checks import seen
 from imgtool.conversion.planned import Planned
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
-from imgtool.units import KIB, MIB, SECTOR, TIB, ceil_div, human_size
+from imgtool.units import GIB, KIB, MIB, SECTOR, TIB, ceil_div, human_size
 
 #: Types of vmdk extents that hold every byte of the disk.
 _FLAT = frozenset({"FLAT", "VMFS"})
@@ -17,9 +17,7 @@ _FLAT = frozenset({"FLAT", "VMFS"})
 #: What VMware's products take at most (vSphere, "Configuration Maximums": virtual disk size).
 _VMWARE_MOST = 62 * TIB
 
-#: What QEMU takes at most: entries of a qcow2's L1 table (32 MiB), blocks of a vdi, clusters of a Parallels disk.
-_L1_ENTRIES = 32 * MIB // 8
-_VDI_BLOCKS = (0x80000000 - SECTOR) // 4
+#: Clusters of a Parallels disk that QEMU takes at most.
 _PARALLELS_CLUSTERS = 1 << 32
 
 
@@ -133,19 +131,26 @@ def _most(planned: Planned, limits: Limits) -> _Most | None:
     if planned.to == "vhdx":
         return _Most(limits.vhdx_size, "")
     if planned.to == "vdi":
-        return _Most(_VDI_BLOCKS * _number(planned, "block_size", MIB), "a larger block_size")
+        block = _number(planned, "block_size", MIB)
+        return _Most(limits.vdi_blocks_written * block, _larger("block_size", block, limits.vdi_block))
     if planned.to == "vmdk":
         return _Most(limits.vmdk_directory * 512 * _number(planned, "grain_size", 64 * KIB), "")
     cluster = _number(planned, "cluster_size", MIB if planned.to == "parallels" else 64 * KIB)
     if planned.to == "qcow2":
         entry = 16 if planned.options.get("extended_l2") else 8
-        return _Most(_L1_ENTRIES * (cluster // entry) * cluster, "a larger cluster_size")
+        most = limits.qcow2_l1_table // 8 * (cluster // entry) * cluster
+        return _Most(most, _larger("cluster_size", cluster, 2 * MIB))
     if planned.to == "qed":
         entries = cluster * _number(planned, "table_size", 4) // 8
-        return _Most(entries * entries * cluster, "a larger cluster_size")
+        return _Most(entries * entries * cluster, _larger("cluster_size", cluster, 64 * MIB))
     if planned.to == "parallels":
-        return _Most(_PARALLELS_CLUSTERS * cluster - SECTOR, "a larger cluster_size")
+        return _Most(_PARALLELS_CLUSTERS * cluster - SECTOR, _larger("cluster_size", cluster, GIB))
     return None
+
+
+def _larger(option: str, value: int, most: int) -> str:
+    """What takes a larger disk, where the option can have more than its value."""
+    return f"a larger {option}" if value < most else ""
 
 
 def _number(planned: Planned, name: str, default: int) -> int:

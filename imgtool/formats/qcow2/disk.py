@@ -94,22 +94,26 @@ def _l1(facts: Qcow2Facts, offset: int, size: int, beyond: int) -> L1:
 
 
 def _snapshot(source: Source, facts: Qcow2Facts, limits: Limits, wanted: str) -> Snapshot:
-    """The snapshot whose id is `wanted`, else the first of that name."""
-    found = _named(facts.snapshots, wanted)
-    if found is None and facts.nb_snapshots > len(facts.snapshots):
+    """The snapshot whose id is `wanted`, else the one of that name. Raises UsageError where there is not just one."""
+    snapshots, found = facts.snapshots, _called(facts.snapshots, wanted)
+    if facts.nb_snapshots > len(snapshots) and not (found and found[0].id == wanted):
         every = limits._replace(qcow2_snapshots_listed=limits.qcow2_snapshots)
-        found = _named(metadata.snapshots(View(source, limits), facts.header, every), wanted)
-    if found is None:
-        known = ", ".join(f"{snapshot.id} ({snapshot.name})" for snapshot in facts.snapshots[:10]) or "none"
-        raise UsageError(f"{source.name}: no snapshot {wanted!r} in it (there are: {known})")
-    return found
+        snapshots = metadata.snapshots(View(source, limits), facts.header, every)
+        found = _called(snapshots, wanted)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{snapshot.id} ({snapshot.name})" for snapshot in (found or facts.snapshots)[:10]) or "none"
+    if found:
+        raise UsageError(f"{source.name}: several snapshots are called {wanted!r} ({known}); name one by its id")
+    raise UsageError(f"{source.name}: no snapshot {wanted!r} in it (there are: {known})")
 
 
-def _named(snapshots: tuple[Snapshot, ...], wanted: str) -> Snapshot | None:
+def _called(snapshots: tuple[Snapshot, ...], wanted: str) -> tuple[Snapshot, ...]:
+    """The first snapshot whose id is `wanted`, else all of that name."""
     for snapshot in snapshots:
         if snapshot.id == wanted:
-            return snapshot
-    return next((snapshot for snapshot in snapshots if snapshot.name == wanted), None)
+            return (snapshot,)
+    return tuple(snapshot for snapshot in snapshots if snapshot.name == wanted)
 
 
 def _linked(links: tuple[Linked, ...], kind: str) -> Source | None:

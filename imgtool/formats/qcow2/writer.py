@@ -23,7 +23,7 @@ from imgtool.limits import DEFAULT
 from imgtool.targets.options import Option, Value
 from imgtool.targets.output import Output
 from imgtool.targets.writer import Stamp, Writer, data_runs
-from imgtool.units import MIB, SECTOR, ceil_div
+from imgtool.units import KIB, MIB, SECTOR, ceil_div
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,11 @@ OPTIONS = (
     Option("refcount_bits", "number", "16", "bits of a reference count, 1 to 64", least=1, most=64, power=True),
 )
 
-_ZEROS = MIB  #: bytes of one write of zeros
+#: What is offered for a disk that is too large for the clusters that were asked for.
+_CLUSTER_SIZES = (64 * KIB, 2 * MIB)
+
+#: Clusters of a disk that is preallocated: 64 TiB of the usual ones, whose tables take 8 GiB.
+_MOST_PREALLOCATED = 1 << 30
 
 
 class Stored(NamedTuple):
@@ -96,12 +100,13 @@ def open_writer(output: Output, size: int, options: Options[str, Value]) -> Qcow
         raise UsageError(f"qcow2 option compression_type={compression_type}: clusters compressed as {method} are not")
     cluster_size = int(options["cluster_size"])
     size = ceil_div(size, SECTOR) * SECTOR
-    tables = ceil_div(size, cluster_size * (cluster_size // 8))
-    if tables * 8 > DEFAULT.qcow2_l1_table or size > DEFAULT.virtual_size:
-        most = DEFAULT.qcow2_l1_table // 8 * cluster_size * (cluster_size // 8)
+    most = _most(cluster_size)
+    if size > most:
+        larger = next((one for one in _CLUSTER_SIZES if _most(one) >= size), None)
+        hint = f"; larger clusters hold it (--option cluster_size={larger // KIB}K)" if larger is not None else ""
         raise UnsupportedError(
             f"{output.name}: a qcow2 with clusters of {cluster_size} bytes holds at most {most} bytes, the disk has "
-            f"{size}; larger clusters hold more (--option cluster_size=64K)"
+            f"{size}{hint}"
         )
     pack = _pack(method, int(options["level"]), str(options["deflate_window"]))
     chosen = Chosen(
@@ -114,7 +119,17 @@ def open_writer(output: Output, size: int, options: Options[str, Value]) -> Qcow
     )
     if pack is not None and chosen.preallocation != "off":
         raise UsageError("qcow2 option preallocation: nothing can be kept for clusters that are compressed")
+    if chosen.preallocation != "off" and ceil_div(size, cluster_size) > _MOST_PREALLOCATED:
+        raise UnsupportedError(
+            f"{output.name}: at most {_MOST_PREALLOCATED} clusters are preallocated, the disk of {size} bytes has "
+            f"{ceil_div(size, cluster_size)} (preallocation=off needs none)"
+        )
     return Qcow2Writer(output, size, chosen)
+
+
+def _most(cluster_size: int) -> int:
+    """Bytes of the largest disk with such clusters."""
+    return min(DEFAULT.qcow2_l1_table // 8 * cluster_size * (cluster_size // 8), DEFAULT.virtual_size)
 
 
 def _pack(method: str, level: int, window: str) -> Pack | None:
@@ -177,8 +192,7 @@ class Qcow2Writer(Writer[Piece]):
             at = self._place(begin, count)
             self._reserve(at, count)
             if self._writes_zeros:
-                for low in range(0, count, _ZEROS):
-                    self._write(at + low, memoryview(bytes(min(_ZEROS, count - low))))
+                self.output.write_zeros(at, ceil_div(count, self.unit) * self.unit)
 
     def _place(self, start: int, length: int) -> int:
         """Allocate the clusters of a run of guest bytes; the offset of the first."""

@@ -20,7 +20,6 @@ OPTIONS = (
 )
 
 _STEP = 4096
-_PIECE = 1024 * 1024
 
 
 class RawPiece(NamedTuple):
@@ -58,8 +57,7 @@ class RawWriter(Writer[RawPiece]):
 
     def zeros(self, start: int, length: int) -> None:
         if self._all:
-            for at in range(start, start + length, _PIECE):
-                self.output.write_at(at, bytes(min(_PIECE, start + length - at)))
+            self.output.write_zeros(start, length)
 
     def finish(self, stamp: Stamp) -> None:
         self.output.truncate(self.size)

@@ -43,9 +43,6 @@ SIGNATURE = 0xBEDA107F
 _MAP_AT = 512
 _DATA_ALIGN = MIB
 
-#: Blocks of an image as QEMU 7.2 counts them, a map of 2 GiB: 512 TiB with blocks of 1 MiB.
-_MOST_BLOCKS = (0x80000000 - SECTOR) // 4
-
 #: The geometry of a disk that has none of its own; ATA knows no more cylinders.
 _HEADS, _SECTORS, _MOST_CYLINDERS = 16, 63, 16383
 
@@ -54,10 +51,10 @@ def open_writer(output: Output, size: int, options: Mapping[str, Value]) -> Dyna
     """A writer of a disk of `size` bytes. Raises UnsupportedError where it has too many blocks."""
     block_size = int(options["block_size"])
     size = ceil_div(size, SECTOR) * SECTOR
-    blocks = ceil_div(size, block_size)
-    if blocks > _MOST_BLOCKS:
+    blocks, most = ceil_div(size, block_size), DEFAULT.vdi_blocks_written
+    if blocks > most:
         raise UnsupportedError(
-            f"{output.name}: a vdi has at most {_MOST_BLOCKS} blocks, the disk of {size} bytes needs {blocks} of "
+            f"{output.name}: a vdi has at most {most} blocks, the disk of {size} bytes needs {blocks} of "
             f"{block_size} (a larger block_size makes fewer of them)"
         )
     kind = DynamicWriter if options["subformat"] == "dynamic" else StaticWriter

@@ -27,8 +27,8 @@ _KEPT = 1 << 20
 #: Clusters that are given out at once, at most.
 MOST = 1 << 16
 
-#: More references than a host cluster can get: the least that a cluster is compressed to is over 1/8,192 of it
-#: (deflate reaches 1,032 to 1, a zstd frame takes 13 bytes for 128 KiB and 4 for each further 128 KiB).
+#: More references than a host cluster can get: what a cluster is compressed to is over 1/32,768 of it (deflate
+#: reaches 1,032 to 1; a block of a zstd frame has 128 KiB at most and takes 4 bytes at least, RFC 8878, 3.1.1.2).
 _PLENTY = 0xFFFF
 
 
