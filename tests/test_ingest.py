@@ -326,3 +326,21 @@ def test_forward_source() -> None:
     assert source.read_at(999_990, 100) == data[999_990:]
     assert source.ended
     assert source.position == source.drain() == len(data)
+
+
+def test_a_signal_that_left_the_lock_held() -> None:
+    """It can raise just as the lock was taken: leaving the pump waits for nothing, and its threads end."""
+    pump = Pump(("sha256",))
+
+    def broken_off() -> None:
+        with pump:
+            pump._changed.acquire()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    taken: list[bool] = []
+    other = threading.Thread(target=lambda: taken.append(pump._changed.acquire(timeout=5)))
+    other.start()
+    other.join()
+    assert taken == [True]

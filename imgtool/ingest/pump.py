@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Condition, Lock
+from contextlib import suppress
+from threading import Condition, RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -74,7 +75,8 @@ class Pump:
         self._consumers += [_Consumer(ranges.take)] if ranges else []
         self._position = 0
         self._free = [Slot() for _ in range(RING)]
-        self._changed = Condition(Lock())
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
         self._ended = False
         self._error: BaseException | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -96,9 +98,12 @@ class Pump:
             if kind is None:
                 self._work(until=lambda: not any(each.busy or each.queue for each in self._consumers))
         finally:
-            with self._changed:
+            with self._changed:  # which a signal may have left held: it can raise just as the lock was taken
                 self._ended = True
                 self._changed.notify_all()
+            with suppress(RuntimeError):
+                while kind is not None:
+                    self._lock.release()
             if self._pool is not None:
                 self._pool.shutdown(wait=kind is None)
         if kind is None and self._error is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,9 +71,6 @@ def _stay(catalog: Catalog, *, as_json: bool, quiet: bool) -> None:
     from threading import Event
 
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stop.set())
 
     def tell(told: Round) -> None:
         if told.error is not None:
@@ -80,7 +78,13 @@ def _stay(catalog: Catalog, *, as_json: bool, quiet: bool) -> None:
         if told.done is not None:
             _tell(told.done, as_json=as_json, quiet=quiet, stamped=True)
 
-    catalog.keep_scrubbing(stop, tell)
+    with ExitStack() as before:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            if handler is not signal.SIG_IGN:
+                before.callback(signal.signal, number, handler)
+                signal.signal(number, lambda *_: stop.set())
+        catalog.keep_scrubbing(stop, tell)
 
 
 def _waits(why: str, as_json: bool) -> None:
