@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from io import BytesIO
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from imgtool.model.jsonable import jsonable, named_value
 from imgtool.model.values import Extent
 from imgtool.render.escape import checksum_name, checksum_name_back, terminal
 from imgtool.render.lines import checksum_line, parse_line, tagged_line
@@ -55,6 +57,20 @@ def test_checksum_lines_read_back(raw: bytes) -> None:
         read = parse_line(line)
         assert read is not None
         assert (read.name, read.digest, read.algorithm) == (name, digest, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "raw"),
+    [
+        ("a\udcffb", "a\ufffdb", b"a\xffb"),
+        ("a\ud800b", "a\ufffd\ufffd\ufffdb", b"a\xed\xa0\x80b"),
+        ("\udcff\ud800", "\ufffd" * 6, b"\xed\xb3\xbf\xed\xa0\x80"),
+    ],
+)
+def test_any_string_has_a_json_form(text: str, shown: str, raw: bytes) -> None:
+    """Bytes that are not UTF-8 are given as they were; surrogates that stand for no byte as their own."""
+    assert named_value("name", text) == {"name": shown, "name_b64": base64.b64encode(raw).decode()}
+    assert jsonable({text: [text]}) == {shown: [shown]}
 
 
 def test_checksum_names_that_are_not_escaped_well() -> None:

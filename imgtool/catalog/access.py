@@ -187,12 +187,9 @@ class Access:
         """What holds: the built-in names in their order, then the file's own."""
         return tuple(self._rules.values())
 
-    def permits(self, action: Action, who: Identity, target: Target = NOTHING) -> bool:
-        """True where the rule of an action accepts. An action without a rule is a bug: KeyError."""
-        return self._decide(action, who, target)
-
     def require(self, action: Action, who: Identity, target: Target = NOTHING) -> None:
-        """Raises RefusedError, with the rule and the roles, where the rule of an action does not accept."""
+        """Raises RefusedError, with the rule and the roles, where the rule of an action does not accept. An action
+        without a rule is a bug: KeyError."""
         if not self._decide(action, who, target):
             called = f" {target.name or target.id}" if target.name or target.id else ""
             needs = f"{action} needs {self._rules[action].text}"

@@ -16,14 +16,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from imgtool.conversion.deferred import deferred
 from imgtool.conversion.qemu_options import BACKED, TARGETS
 from imgtool.conversion.qemu_packages import how_to_install
 from imgtool.errors import ToolError, ToolMissingError, UnsupportedError
@@ -200,47 +198,30 @@ def run(program: Program, record: InstanceRecord, disks: Disks, given: Given, cl
     """
     name = program.machine.program
     words = arguments(program, record, disks, given)
-    with _deferred() as came:
+    with deferred() as heed:
         try:
             process = subprocess.Popen(words, pass_fds=(claim,))
         except OSError as error:
             raise ToolError(f"{program.path} cannot be started: {error.strerror}") from error
-    try:
-        for number in came:
-            signal.raise_signal(number)
-        status = process.wait()
-    except BaseException:
-        _end(process)
-        raise
+        try:
+            heed()
+            status = process.wait()
+        except BaseException:
+            _end(process)
+            raise
     if status:
         told = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         raise ToolError(f"{name} {told}; what it said stands above")
 
 
-@contextmanager
-def _deferred() -> Iterator[list[int]]:
-    """Signals that would raise here are kept for afterwards: one that came while a program is started would leave it
-    without us. In another thread than the main one none is raised."""
-    came: list[int] = []
-    before: dict[int, Callable[[int, FrameType | None], object]] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            if callable(handler):
-                before[number] = handler
-                signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield came
-    finally:
-        for caught, handler in before.items():
-            signal.signal(caught, handler)
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and end it where it does not."""
-    process.terminate()
+    """Ask it to end, and end it where it does not, or where we are told to end once more."""
     try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    finally:
+        with deferred():
+            if process.poll() is None:
+                process.kill()
+                process.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from imgtool.catalog.damage import Damaged
 from imgtool.findings.core import Finding, rule
 from imgtool.limits import Limits
 from imgtool.model.image import ImageRecord
@@ -187,6 +188,21 @@ def data_unreadable(looked: Looked, limits: Limits) -> Iterator[Finding]:
         yield data_unreadable.at(looked.problem)
 
 
+@rule("CAT308", "record-damaged", "error")
+def record_damaged(damaged: Damaged, limits: Limits) -> Iterator[Finding]:
+    """The row of an image or of an instance in the database cannot be read.
+
+    What it checks: every field of the row is of the type, and among the values, that its table has; the data of an
+    image is named by its id.
+
+    Why it matters: the image or the instance cannot be used, and its data is left alone until the row can be read.
+
+    What to do: bring the database back from a backup, or put the field right by hand; look at the disk that it lies
+    on.
+    """
+    yield record_damaged.at(damaged.why)
+
+
 OF_IMAGES = (
     data_missing,
     data_size_differs,
@@ -195,7 +211,7 @@ OF_IMAGES = (
     record_contradicts_content,
     data_unreadable,
 )
-RULES = (*OF_IMAGES, data_without_owner, upload_abandoned, deleted_data_left)
+RULES = (*OF_IMAGES, data_without_owner, upload_abandoned, deleted_data_left, record_damaged)
 
 
 def _differing(looked: Looked) -> list[str]:

@@ -12,7 +12,16 @@ from imgtool.catalog.images import Kept, New
 from imgtool.catalog.intake import Asked, take_in
 from imgtool.catalog.moves import Stored
 from imgtool.catalog.store import Import, Upload, blob_key
-from imgtool.errors import ImgtoolError, NotFoundError, OutputError, RefusedError, RejectedError, UsageError
+from imgtool.catalog.tables import MOST
+from imgtool.errors import (
+    ImgtoolError,
+    InputError,
+    NotFoundError,
+    OutputError,
+    RefusedError,
+    RejectedError,
+    UsageError,
+)
 from imgtool.ingest.digests import algorithm, parse_expected
 from imgtool.inspection.api import Input, open_input
 from imgtool.inspection.validate import policy_named
@@ -20,12 +29,12 @@ from imgtool.model.image import ImageRecord
 from imgtool.model.verdict import Claims, Verdict
 from imgtool.policy.policy import Policy
 from imgtool.render.escape import terminal
+from imgtool.sources.base import Source
 
 if TYPE_CHECKING:
     from imgtool.catalog.access import Action
     from imgtool.catalog.service import Catalog
     from imgtool.ingest.pump import Progress
-    from imgtool.sources.base import Source
 
 #: Is told the record of an upload when that was reserved, and when its bytes begin to come.
 Begun = Callable[[ImageRecord], None]
@@ -47,7 +56,7 @@ def create(
 ) -> ImageRecord:
     """See `Catalog.create`."""
     asked = _asked(catalog, given, how, policy, expect, checksums)
-    record = catalog.reserve(new)
+    record = catalog.reserve(new, size=_size_of(given))
     if begun is not None:
         begun(record)
     return _upload(catalog, record.id, given, asked, progress, begun)
@@ -79,8 +88,15 @@ def take_over(
 ) -> ImageRecord:
     """Bring what another catalog had into an image. `quarantine`: why it is deactivated as soon as it is there, and
     never active for others. Raises as `Catalog.upload`."""
-    asked = _asked(catalog, source, "copy", None, expect, ())._replace(quarantine=quarantine)
+    asked = _asked(catalog, source, "copy", None, expect, ())._replace(quarantine=quarantine, sized=False)
     return _upload(catalog, identifier, source, asked, progress, None)
+
+
+def register(catalog: Catalog, new: New, path: str, quarantine: str | None, progress: Progress | None) -> ImageRecord:
+    """Move a file that the catalog made itself into a new image. `quarantine`: as `take_over`. Raises as
+    `Catalog.create`."""
+    asked = _asked(catalog, path, "move", None, (), ())._replace(quarantine=quarantine, sized=False)
+    return _upload(catalog, catalog.reserve(new, size=_size_of(path)).id, path, asked, progress, None)
 
 
 def _asked(
@@ -124,57 +140,71 @@ def _upload(
     key = blob_key(kept.record.id, kept.attempt + 1)
     path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
     before = _identity(path) if path is not None else None
+    verdict: Verdict | None = None
     with catalog.store.begin(key) as claim:
-        begun = _begin(catalog, kept)
-        asked = asked._replace(claims=_claims(begun.record, asked.claims.expect))
+        begun, room = _begin(catalog, kept, _size_of(given))
+        asked = asked._replace(claims=_claims(begun.record, asked), room=room)
         try:
             if tell is not None:
                 tell(begun.record)
-            record = _bring(catalog, begun, claim, given, asked, progress)
+            verdict = take_in(claim, given, asked, progress)
+            record = _finish(catalog, begun, claim, verdict, asked.quarantine)
         except BaseException as error:
-            _failed(catalog, begun, key, error)
+            _failed(catalog, begun, key, error, verdict)
             raise
     if path is not None:
         _moved(path, before)
     return record
 
 
-def _begin(catalog: Catalog, kept: Kept) -> Kept:
-    """queued → saving; one whose upload failed is queued anew before."""
+def _size_of(given: Input | Source) -> int:
+    """Bytes that are to come; 1 where that is not known. Raises InputError."""
+    if isinstance(given, Source):
+        return given.size
+    if not isinstance(given, (str, os.PathLike)):
+        return 1
+    try:
+        return os.stat(given).st_size
+    except OSError as error:
+        raise InputError(f"{os.fsdecode(given)}: {error.strerror}") from error
+
+
+def _begin(catalog: Catalog, kept: Kept, size: int) -> tuple[Kept, int | None]:
+    """queued → saving, where there is room for `size` bytes, and how many there is room for; an image whose upload
+    failed is queued anew before."""
     who, record = str(catalog.who), kept.record
     with catalog.database.write() as connection:
+        catalog.room_for(connection, record.owner, size=size)
+        room = catalog.room_left(connection, record.owner)
         if record.status == "killed":
             moves.requeue(connection, record.id, who)
-        return moves.begin_upload(connection, record.id, kept.attempt + 1, who)
+        return moves.begin_upload(connection, record.id, kept.attempt + 1, who), room
 
 
-def _bring(
-    catalog: Catalog, begun: Kept, claim: Upload, given: Input | Source, asked: Asked, progress: Progress | None
-) -> ImageRecord:
+def _finish(catalog: Catalog, begun: Kept, claim: Upload, verdict: Verdict, quarantine: str | None) -> ImageRecord:
     """saving → active, with what came, or RejectedError."""
-    record = begun.record
-    verdict = take_in(claim, given, asked, progress)
+    identifier, who = begun.record.id, str(catalog.who)
+    stored = _stored(verdict, begun.record, claim)
     text = json_of(verdict)
-    if not verdict.accepted:
-        with catalog.database.write() as connection:
-            images.keep_verdict(connection, record.id, text)
-        raise RejectedError(_rejection(verdict), verdict.findings)
-    stored = _stored(verdict, record, claim)
     claim.commit()
     with catalog.database.write() as connection:
-        catalog.room_for(connection, record.owner, size=stored.size)
-        images.keep_verdict(connection, record.id, text)
-        kept = moves.finish_upload(connection, record.id, begun.attempt, stored, str(catalog.who))
-        if asked.quarantine is not None:
-            kept = moves.deactivate(connection, record.id, str(catalog.who), asked.quarantine)
+        owner = images.get(connection, identifier).record.owner  # which may be another one by now
+        catalog.room_for(connection, owner, size=stored.size)
+        kept = moves.finish_upload(connection, identifier, begun.attempt, stored, who)
+        images.keep_verdict(connection, identifier, text)
+        if quarantine is not None:
+            kept = moves.deactivate(connection, identifier, who, quarantine)
         return kept.record
 
 
-def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException) -> None:
-    """saving → killed, and what was committed goes. What fails here as well is left to the repair."""
+def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException, verdict: Verdict | None) -> None:
+    """saving → killed, with the verdict of what was rejected, and what was committed goes; where another upload took
+    over, only that. What fails here as well is left to the repair."""
     told = terminal(str(error)) if isinstance(error, ImgtoolError) else f"broken off ({type(error).__name__})"
     with suppress(ImgtoolError), catalog.database.write() as connection:
         moves.fail_upload(connection, begun.record.id, begun.attempt, str(catalog.who), told)
+        if verdict is not None and isinstance(error, RejectedError):
+            images.keep_verdict(connection, begun.record.id, json_of(verdict))
     with suppress(ImgtoolError), catalog.database.read() as connection:
         if images.get(connection, begun.record.id).blob != key:
             catalog.store.delete(key)
@@ -210,11 +240,19 @@ def _moved(path: str, before: tuple[int, ...] | None) -> None:
 
 
 def _stored(verdict: Verdict, record: ImageRecord, claim: Upload) -> Stored:
+    """What a record has of data that came. Raises RejectedError where it may not have it."""
+    if not verdict.accepted:
+        raise RejectedError(_rejection(verdict), verdict.findings)
     report = verdict.report
     disk = record.disk_format or report.format
     container = record.container_format or report.container_format
     if disk is None or container is None:
         raise RejectedError("no format was found that this could be registered as", verdict.findings)
+    if report.virtual_size is not None and report.virtual_size > MOST:
+        raise RejectedError(
+            f"the virtual size of {report.virtual_size} bytes is more than a record can hold ({MOST})",
+            verdict.findings,
+        )
     sums = report.checksums
     return Stored(
         claim.key,
@@ -229,15 +267,15 @@ def _stored(verdict: Verdict, record: ImageRecord, claim: Upload) -> Stored:
     )
 
 
-def _claims(record: ImageRecord, expect: tuple[str, ...]) -> Claims:
+def _claims(record: ImageRecord, asked: Asked) -> Claims:
     """What was said of an image when it was reserved, as validation wants it: bytes."""
     return Claims(
         record.disk_format,
         record.container_format,
-        record.min_disk * _GIB or None,
-        record.min_ram * _MIB or None,
+        record.min_disk * _GIB or None if asked.sized else None,
+        record.min_ram * _MIB or None if asked.sized else None,
         None,
-        expect,
+        asked.claims.expect,
     )
 
 

@@ -38,6 +38,10 @@ FILE = "catalog.db"
 BUSY = 60  #: seconds that a writer waits for another
 REACH = 10  #: seconds within which a server must answer
 
+_TAKEN = "another has that already, or was faster with it"
+_AGAINST = "its own rules do not allow that"
+_TOO_LARGE = "a number is larger than it can hold"
+
 #: The second half of a failure, by the beginning of SQLite's name for it.
 _SQLITE: tuple[tuple[str, type[ImgtoolError], str], ...] = (
     ("SQLITE_BUSY", OutputError, "another process is writing to it for too long"),
@@ -49,17 +53,26 @@ _SQLITE: tuple[tuple[str, type[ImgtoolError], str], ...] = (
     ("SQLITE_PERM", OutputError, "it cannot be opened"),
     ("SQLITE_NOTADB", InputError, "is no database of SQLite"),
     ("SQLITE_CORRUPT", InputError, "the database is damaged; the backups beside it are those before a migration"),
+    ("SQLITE_CONSTRAINT_UNIQUE", RefusedError, _TAKEN),
+    ("SQLITE_CONSTRAINT_PRIMARYKEY", RefusedError, _TAKEN),
+    ("SQLITE_CONSTRAINT", OutputError, _AGAINST),
 )
 
 
+_UNDEFINED_TABLE = "42P01"
+
 #: The same of a server, by the SQLSTATE.
 _SERVER: dict[str, tuple[type[ImgtoolError], str]] = {
+    "22003": (InputError, _TOO_LARGE),
+    "23502": (OutputError, _AGAINST),
+    "23503": (OutputError, _AGAINST),
+    "23505": (RefusedError, _TAKEN),
+    "23514": (OutputError, _AGAINST),
     "25006": (OutputError, "it cannot be written"),
     "42501": (RefusedError, "its user has no right to that"),
+    _UNDEFINED_TABLE: (InputError, "a table of the catalog is missing"),
     "53100": (OutputError, "no space is left"),
 }
-
-_UNDEFINED_TABLE = "42P01"
 
 
 class Database:
@@ -79,19 +92,20 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads. Raises InputError, OutputError."""
+        """A transaction that only reads. Raises InputError, OutputError, RefusedError."""
         with self._transaction(writing=False) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it, or nothing. Raises InputError, OutputError."""
+        """A transaction that writes: all of it, or nothing. Raises InputError, OutputError, and RefusedError for what
+        another has already."""
         with self._transaction(writing=True) as connection:
             yield connection
 
     @contextmanager
     def _transaction(self, writing: bool) -> Iterator[Connection]:
-        from sqlalchemy.exc import DBAPIError, IntegrityError
+        from sqlalchemy.exc import DBAPIError
 
         if writing and not self.writable:
             raise OutputError(
@@ -103,13 +117,11 @@ class Database:
                 chosen = connection.execution_options(imgtool_writing=writing)
                 with chosen.begin():
                     yield chosen
-        except IntegrityError:
-            raise
         except UnicodeEncodeError as error:
             raise UsageError(f"{error.object!r} is not UTF-8") from None
+        except OverflowError as error:
+            raise InputError(f"{self.place}: {_TOO_LARGE} ({error})") from error
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
-                raise
             raise failure(error, self.place) from error
         if before is not None and _unwritten(self.place) != before:
             raise InputError(f"{self.place}: others wrote to it while it was read; try again")
@@ -186,6 +198,12 @@ def failure(error: DBAPIError, place: str) -> ImgtoolError:
         if name.startswith(begin):
             return kind(f"{place}: {said} ({error.orig})")
     return InputError(f"{place}: {error.orig}")
+
+
+def table_missing(error: ImgtoolError) -> bool:
+    """True for a failure of a transaction that asked for a table that is not there."""
+    cause = getattr(error.__cause__, "orig", None)
+    return getattr(cause, "sqlstate", None) == _UNDEFINED_TABLE or "no such table" in str(cause)
 
 
 def _file(folder: str, create: bool) -> Database:

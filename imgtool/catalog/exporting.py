@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imgtool.catalog import images, listing, members, moves
+from imgtool.catalog.damage import Damaged, unreadable
 from imgtool.catalog.listing import Filters, Sort
 from imgtool.catalog.records import is_id
 from imgtool.errors import DamagedError, InputError, OutputError, RefusedError, UsageError
@@ -79,10 +80,12 @@ def _fill(
 
 
 def _every(catalog: Catalog) -> tuple[str, ...]:
-    """The ids of all that the identity sees, the oldest first."""
+    """The ids of all that the identity sees, the oldest first; at the end those whose rows cannot be read."""
+    damaged: list[Damaged] = []
     wanted = Filters(viewer=catalog.viewer(), status=(*DATA, *BARE))
     with catalog.database.read() as connection:
-        return tuple(one.record.id for one in listing.list_images(connection, wanted, (Sort("created_at"),)))
+        found = listing.list_images(connection, wanted, (Sort("created_at"),), damaged=damaged)
+    return (*(one.record.id for one in found), *(one.id or "" for one in damaged))
 
 
 def _record(catalog: Catalog, called: str) -> ImageRecord:
@@ -97,6 +100,7 @@ def _record(catalog: Catalog, called: str) -> ImageRecord:
 def _one(catalog: Catalog, record: ImageRecord, folder: str, meters: Meters | None) -> Exported:
     """Write an image's data, and give its line. Raises NotFoundError, RefusedError, InputError, DamagedError."""
     if record.status in DATA:
+        _line(catalog, record)  # one that has none fails before its data is written
         path = os.path.join(folder, BLOBS, record.id)
         if meters is None:
             record = catalog.save(record.id, path)
@@ -107,14 +111,25 @@ def _one(catalog: Catalog, record: ImageRecord, folder: str, meters: Meters | No
 
 
 def _line(catalog: Catalog, record: ImageRecord) -> Exported:
-    """The line of an image whose data is written."""
-    import json
-
+    """The line of an image as it is now. Raises NotFoundError, InputError."""
     with catalog.database.read() as connection:
         kept = images.verdict_of(connection, record.id)
         shared = tuple(members.members(connection, record.id))
         past = tuple(moves.history(connection, record.id))
-    return Exported(record, shared, past, None if kept is None else json.loads(kept))
+    return Exported(record, shared, past, None if kept is None else _verdict(record, kept))
+
+
+def _verdict(record: ImageRecord, kept: str) -> dict[str, object]:
+    """The verdict that is kept with an image. Raises InputError for what is none."""
+    import json
+
+    try:
+        found = json.loads(kept)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise unreadable(f"image {record.id}", "its verdict", kept)
+    return found
 
 
 def _size(record: ImageRecord) -> int:

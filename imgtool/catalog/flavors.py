@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgtool.catalog import records
+from imgtool.catalog.damage import sound
 from imgtool.catalog.tables import tables
 from imgtool.errors import NotFoundError, RefusedError, UsageError
 from imgtool.model.instance import Flavor
@@ -39,11 +40,12 @@ class Flavors:
             "swap": records.least("swap", flavor.swap),
             "public": flavor.public,
         }
-        try:
-            with self._ground.database.write() as connection:
-                connection.execute(insert(tables().flavors).values(**values))
-        except IntegrityError:
-            raise RefusedError(f"a flavor {flavor.name!r} exists") from None
+        with self._ground.database.write() as connection:
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(tables().flavors).values(**values))
+            except IntegrityError:
+                raise RefusedError(f"a flavor {flavor.name!r} exists") from None
         return flavor
 
     def list(self) -> tuple[Flavor, ...]:
@@ -96,6 +98,7 @@ def _sized(what: str, number: int, least: int) -> int:
 
 
 def _flavor(row: Row[Any]) -> Flavor:
+    sound(tables().flavors, row, f"flavor {row.name}")
     return Flavor(
         name=row.name,
         vcpus=row.vcpus,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from imgtool.catalog import listing, members, moves
 from imgtool.catalog.access import Access, Action, Target, target_of
+from imgtool.catalog.damage import texts
 from imgtool.catalog.database import Database, alone
 from imgtool.catalog.identity import Identity
 from imgtool.catalog.images import Kept
@@ -19,7 +20,7 @@ from imgtool.catalog.store import BlobStore
 from imgtool.catalog.tables import tables
 from imgtool.catalog.visibility import Seen, sees
 from imgtool.config.config import Config
-from imgtool.errors import NotFoundError, RefusedError
+from imgtool.errors import InputError, NotFoundError, RefusedError
 from imgtool.model.image import ImageRecord, MemberStatus, Status
 
 if TYPE_CHECKING:
@@ -53,7 +54,14 @@ class Ground:
         from sqlalchemy import select
 
         with self.database.read() as connection:
-            identifier = connection.execute(select(tables().catalog.c.id)).scalar_one()
+            found = connection.execute(select(tables().catalog.c.id)).scalars().all()
+        texts("the catalog", "id", found)
+        if len(found) != 1:
+            raise InputError(
+                f"the catalog's database is damaged: the table catalog has {len(found)} rows, not one; restore it"
+                " from a backup"
+            )
+        (identifier,) = found
         self.store.belong(identifier, self.database.folder, mark=mark)
 
     @property
@@ -77,10 +85,12 @@ class Ground:
     ) -> Kept:
         """The image that the user means, which he sees and may do `action` to.
 
-        `status`: of those looked for by name. `member`: the project that a member's verb names. `every`: images of
-        other statuses too, where none of those has the name. Raises NotFoundError, UsageError, RefusedError.
+        A name is looked for among what his lists show (nobody puts an image of his own behind it by sharing that);
+        for what members say, among all that is shared with him. `status`: of those looked for by name. `member`: the
+        project that a member's verb names. `every`: images of other statuses too, where none of those has the name.
+        Raises NotFoundError, UsageError, RefusedError.
         """
-        viewer = self.viewer("all")
+        viewer = self.viewer("all" if action in ("get_members", "modify_member") else "accepted")
         try:
             kept = listing.find(connection, called, viewer, status)
         except NotFoundError:
@@ -118,13 +128,15 @@ class Ground:
         if visibility == "community":
             self.access.require("communitize_image", self.who, target)
 
-    def room_for(self, connection: Connection, owner: str, *, images: int = 0, size: int = 0) -> None:
-        """Raises RefusedError where so many more images, or bytes, are more than the quotas allow."""
+    def room_for(
+        self, connection: Connection, owner: str, *, images: int = 0, size: int = 0, fresh: bool = True
+    ) -> None:
+        """Raises RefusedError where so many more images, or bytes, are more than the quotas allow. `fresh`: False for
+        what the catalog has, and only its owner gets."""
         config = self.config
-        for whose, of, most_images, most_bytes in (
-            ("the catalog", None, config.total_images, config.total_bytes),
-            (owner, owner, config.owner_images, config.owner_bytes),
-        ):
+        whole = ("the catalog", None, config.total_images, config.total_bytes)
+        own = (owner, owner, config.owner_images, config.owner_bytes)
+        for whose, of, most_images, most_bytes in (whole, own) if fresh else (own,):
             if most_images is None and most_bytes is None:
                 continue
             alone(connection, "quotas")  # else two that ask at once would both have the room
@@ -133,6 +145,16 @@ class Ground:
                 raise RefusedError(f"{whose} has {count} images, and may have {most_images}")
             if size and most_bytes is not None and total + size > most_bytes:
                 raise RefusedError(f"{whose} has {total} bytes, and may have {most_bytes}: {size} more do not fit")
+
+    def room_left(self, connection: Connection, owner: str) -> int | None:
+        """Bytes that the quotas leave to an owner; None where there are none."""
+        config = self.config
+        left = [
+            max(0, most - listing.totals(connection, of)[1])
+            for of, most in ((None, config.total_bytes), (owner, config.owner_bytes))
+            if most is not None
+        ]
+        return min(left, default=None)
 
     def remove_data(self, identifier: str, blob: str) -> int:
         """Remove the data of a deleted image: the bytes freed. Raises OutputError."""

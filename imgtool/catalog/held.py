@@ -91,9 +91,9 @@ def names(folder: str) -> list[str]:
         raise InputError(f"{folder}: {error.strerror}") from error
 
 
-def flush(folder: str) -> None:
-    """Bring a folder's names to the disk. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush(path: str) -> None:
+    """Bring a file's bytes, or a folder's names, to the disk. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

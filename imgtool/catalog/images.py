@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imgtool.catalog import records
+from imgtool.catalog.damage import Damaged, sound, texts, unreadable
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.records import QUOTAS, Quotas
 from imgtool.catalog.tables import tables
-from imgtool.errors import NotFoundError, RefusedError
+from imgtool.errors import InputError, NotFoundError, RefusedError
 from imgtool.model.image import ImageRecord, Status, Visibility
 from imgtool.policy.names import MACHINE
 
@@ -113,7 +114,7 @@ def create(connection: Connection, new: New, who: str, why: str = "created", quo
 
 
 def get(connection: Connection, identifier: str) -> Kept:
-    """The image with an id. Raises NotFoundError, UsageError for what is no id."""
+    """The image with an id. Raises NotFoundError, UsageError for what is no id, InputError for a damaged row."""
     from sqlalchemy import select
 
     images = tables().images
@@ -123,8 +124,9 @@ def get(connection: Connection, identifier: str) -> Kept:
     return kept(connection, [row])[0]
 
 
-def kept(connection: Connection, rows: Sequence[Row[Any]]) -> list[Kept]:
-    """Rows of `images` with their tags and properties, in the same order."""
+def kept(connection: Connection, rows: Sequence[Row[Any]], damaged: list[Damaged] | None = None) -> list[Kept]:
+    """Rows of `images` with their tags and properties, in the same order. Those that cannot be read are left out and
+    told in `damaged`; without it they raise InputError."""
     from sqlalchemy import select
 
     tags: dict[str, list[str]] = {row.id: [] for row in rows}
@@ -142,7 +144,24 @@ def kept(connection: Connection, rows: Sequence[Row[Any]]) -> list[Kept]:
             )
         ):
             properties[image][name] = value
-    return [_kept(row, tuple(sorted(tags[row.id])), dict(sorted(properties[row.id].items()))) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append(_kept(row, tags[row.id], properties[row.id]))
+        except InputError as error:
+            if damaged is None:
+                raise
+            damaged.append(Damaged(row.id if isinstance(row.id, str) else None, str(error)))
+    return found
+
+
+def unread(connection: Connection) -> list[Damaged]:
+    """The images whose rows cannot be read, of any status."""
+    from sqlalchemy import select
+
+    found: list[Damaged] = []
+    kept(connection, connection.execute(select(tables().images)).all(), found)
+    return found
 
 
 def update(connection: Connection, identifier: str, changes: Changes) -> Kept:
@@ -245,11 +264,17 @@ def unset_properties(connection: Connection, identifier: str, given: Iterable[st
 
 def keep_verdict(connection: Connection, identifier: str, verdict: str) -> None:
     """Keep what validation said of an image's data (JSON of a verdict), in place of what it said before."""
-    from sqlalchemy import delete, insert
+    table, said = tables().reports, {"verdict": verdict}
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
 
-    table = tables().reports
-    connection.execute(delete(table).where(table.c.image_id == identifier))
-    connection.execute(insert(table).values(image_id=identifier, verdict=verdict))
+        server = postgresql.insert(table).values(image_id=identifier, **said)
+        connection.execute(server.on_conflict_do_update(index_elements=[table.c.image_id], set_=said))
+    else:
+        from sqlalchemy.dialects import sqlite
+
+        file = sqlite.insert(table).values(image_id=identifier, **said)
+        connection.execute(file.on_conflict_do_update(index_elements=[table.c.image_id], set_=said))
 
 
 def verdict_of(connection: Connection, identifier: str) -> str | None:
@@ -272,7 +297,7 @@ def write_history(
 
 
 def _formats(record: ImageRecord, changes: Changes) -> dict[str, object]:
-    if record.status != "queued":
+    if record.status not in ("queued", "killed"):
         raise RefusedError(f"image {record.id} is {record.status}: formats are fixed once there is data")
     disk = changes.disk_format or (None if changes.container_format in MACHINE else record.disk_format)
     container = changes.container_format or (None if changes.disk_format in MACHINE else record.container_format)
@@ -295,7 +320,14 @@ def _insert_properties(connection: Connection, identifier: str, given: Mapping[s
         connection.execute(insert(tables().properties), lines)
 
 
-def _kept(row: Row[Any], tags: tuple[str, ...], properties: Mapping[str, str]) -> Kept:
+def _kept(row: Row[Any], tags: Sequence[str], properties: Mapping[str, str]) -> Kept:
+    what = f"image {row.id}"
+    sound(tables().images, row, what)
+    texts(what, "a tag", tags)
+    texts(what, "the name of a property", properties)
+    texts(what, "a property", properties.values())
+    if row.blob is not None and not row.blob.startswith(f"{row.id}."):
+        raise unreadable(what, "blob", row.blob)
     record = ImageRecord(
         id=row.id,
         name=row.name,
@@ -303,7 +335,7 @@ def _kept(row: Row[Any], tags: tuple[str, ...], properties: Mapping[str, str]) -
         visibility=cast("Visibility", row.visibility),
         protected=row.protected,
         owner=row.owner,
-        tags=tags,
+        tags=tuple(sorted(tags)),
         disk_format=row.disk_format,
         container_format=row.container_format,
         size=row.size,
@@ -316,6 +348,6 @@ def _kept(row: Row[Any], tags: tuple[str, ...], properties: Mapping[str, str]) -
         created_at=stamp(row.created_at),
         updated_at=stamp(row.updated_at),
         reason=row.reason,
-        properties=properties,
+        properties=dict(sorted(properties.items())),
     )
     return Kept(record, row.attempt, row.blob, row.linked, row.previous, row.deleted_at, row.instances)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgtool.catalog.damage import sound, texts
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.migrate import revision_of
 from imgtool.catalog.tables import tables
@@ -24,8 +25,8 @@ def info(catalog: Catalog) -> CatalogInfo:
     database, store = catalog.database, catalog.store
     images = tables().images
     with database.read() as connection:
-        by_status = _amounts(connection, images.c.status)
         mine = () if catalog.is_admin else (images.c.owner == catalog.who.project,)
+        by_status = _amounts(connection, images.c.status, *mine)
         owners = _amounts(connection, images.c.owner, images.c.status != "deleted", *mine)
         pending = _pending(connection, catalog.config.delay, *mine)
         leases = _leases(connection)
@@ -65,7 +66,9 @@ def _amounts(
     images = tables().images
     size = func.coalesce(func.sum(case((images.c.blob.is_not(None), images.c.size), else_=0)), 0)
     statement = select(column, func.count(), size).where(*conditions).group_by(column).order_by(column)
-    return {value: Amount(int(count), int(total)) for value, count, total in connection.execute(statement)}
+    found = connection.execute(statement).all()
+    texts("images", column.key or "", (value for value, _, _ in found))
+    return {value: Amount(int(count), int(total)) for value, count, total in found}
 
 
 def _pending(connection: Connection, delay: int, *conditions: ColumnElement[bool]) -> Pending | None:
@@ -73,12 +76,12 @@ def _pending(connection: Connection, delay: int, *conditions: ColumnElement[bool
     from sqlalchemy import select
 
     images = tables().images
-    wanted = select(images.c.id, images.c.name, images.c.deleted_at).where(
-        images.c.status == "pending_delete", *conditions
-    )
+    due = (images.c.status == "pending_delete", images.c.deleted_at.is_not(None))
+    wanted = select(images).where(*due, *conditions)
     row = connection.execute(wanted.order_by(images.c.deleted_at, images.c.id).limit(1)).one_or_none()
     if row is None:
         return None
+    sound(images, row, f"image {row.id}")
     return Pending(row.id, row.name, stamp(row.deleted_at), stamp(row.deleted_at + delay * 1_000_000))
 
 
@@ -87,7 +90,11 @@ def _leases(connection: Connection) -> tuple[Holder, ...]:
     from sqlalchemy import select
 
     leases = tables().leases
-    rows = connection.execute(select(leases).where(leases.c.expires_at > now(connection)).order_by(leases.c.name))
+    rows = connection.execute(
+        select(leases).where(leases.c.expires_at > now(connection)).order_by(leases.c.name)
+    ).all()
+    for row in rows:
+        sound(leases, row, f"lease {row.name}")
     return tuple(Holder(row.name, row.holder, stamp(row.expires_at)) for row in rows)
 
 

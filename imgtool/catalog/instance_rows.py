@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imgtool.catalog import records
+from imgtool.catalog.damage import Damaged, sound
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.tables import SIZES, tables
-from imgtool.errors import NotFoundError, RefusedError, UsageError
+from imgtool.errors import InputError, NotFoundError, RefusedError, UsageError
 from imgtool.model.instance import Flavor, InstanceRecord, InstanceStatus
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def remove(connection: Connection, identifier: str) -> bool:
 
 
 def get(connection: Connection, identifier: str) -> InstanceRecord:
-    """The instance with an id. Raises NotFoundError, UsageError for what is no id."""
+    """The instance with an id. Raises NotFoundError, UsageError for what is no id, InputError for a damaged row."""
     from sqlalchemy import select
 
     instances = tables().instances
@@ -104,8 +105,9 @@ def get(connection: Connection, identifier: str) -> InstanceRecord:
     return _record(row)
 
 
-def every(connection: Connection, asked: Asked = ALL) -> list[InstanceRecord]:
-    """The instances of a list, the newest first."""
+def every(connection: Connection, asked: Asked = ALL, damaged: list[Damaged] | None = None) -> list[InstanceRecord]:
+    """The instances of a list, the newest first. `damaged`: gets those that cannot be read, which are left out then;
+    without it they raise InputError."""
     from sqlalchemy import select
 
     instances = tables().instances
@@ -113,7 +115,15 @@ def every(connection: Connection, asked: Asked = ALL) -> list[InstanceRecord]:
     for column, value in (("owner", asked.owner), ("name", asked.name), ("image_id", asked.image)):
         if value is not None:
             query = query.where(instances.c[column] == value)
-    return [_record(row) for row in connection.execute(query)]
+    found = []
+    for row in connection.execute(query):
+        try:
+            found.append(_record(row))
+        except InputError as error:
+            if damaged is None:
+                raise
+            damaged.append(Damaged(row.id if isinstance(row.id, str) else None, str(error)))
+    return found
 
 
 def find(connection: Connection, called: str, owner: str | None) -> InstanceRecord:
@@ -136,6 +146,7 @@ def find(connection: Connection, called: str, owner: str | None) -> InstanceReco
 
 
 def _record(row: Row[Any]) -> InstanceRecord:
+    sound(tables().instances, row, f"instance {row.id}")
     return InstanceRecord(
         id=row.id,
         name=row.name,

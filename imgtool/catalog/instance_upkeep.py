@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.catalog import images, instance_checks, instance_rows, launching
-from imgtool.catalog.checks import Stray
+from imgtool.catalog.checks import Stray, record_damaged
+from imgtool.catalog.damage import Damaged
 from imgtool.catalog.instance_checks import LookedAt
 from imgtool.catalog.instances import disks_of
 from imgtool.catalog.machines import Files
-from imgtool.errors import InputError, OutputError, RefusedError
+from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
 from imgtool.model.instance import InstanceRecord
@@ -52,14 +53,17 @@ class Mended(NamedTuple):
 
 
 def left(catalog: Catalog) -> Left:
-    """What processes left in the middle. Raises InputError."""
-    store = catalog.instances.store
+    """What processes left in the middle. What belongs to an instance whose row cannot be read is not. Raises
+    InputError."""
+    store, damaged = catalog.instances.store, list[Damaged]()
     with catalog.database.read() as connection:
-        building = [one for one in instance_rows.every(connection) if one.status == "building"]
+        building = [one for one in instance_rows.every(connection, damaged=[]) if one.status == "building"]
     dead = {one.id for one in building if not store.held(one.id)}
     idle = [one for one in store.kept() if not store.held(one.id)]
     with catalog.database.read() as connection:
-        known = {one.id: one for one in instance_rows.every(connection)}
+        known = {one.id: one for one in instance_rows.every(connection, damaged=damaged)}
+    unread = {one.id for one in damaged}
+    idle = [one for one in idle if one.id not in unread]
     abandoned = tuple(known[one] for one in sorted(dead) if one in known and known[one].status == "building")
     gone = {one.id for one in abandoned}
     ownerless = tuple(one for one in idle if one.id not in known or one.id in gone)
@@ -86,10 +90,13 @@ def _mend(catalog: Catalog, identifier: str) -> int:
     """Remove what was left of one instance, while it is held: bytes."""
     with catalog.instances.store.hold(identifier) as claim:
         with catalog.database.write() as connection:
-            known = {one.id: one.status for one in instance_rows.every(connection)}
-            if known.get(identifier) == "building":
+            try:
+                status = instance_rows.get(connection, identifier).status
+            except NotFoundError:
+                status = None
+            if status == "building":
                 instance_rows.remove(connection, identifier)
-        return claim.drop_snapshot() if known.get(identifier) == "ready" else claim.remove()
+        return claim.drop_snapshot() if status == "ready" else claim.remove()
 
 
 def strays(catalog: Catalog) -> tuple[Finding, ...]:
@@ -104,14 +111,17 @@ def strays(catalog: Catalog) -> tuple[Finding, ...]:
 
 
 def lost(catalog: Catalog, *, deep: bool = False) -> tuple[Finding, ...]:
-    """What is wrong with instances that a repair cannot mend: disks that are missing, or stand on something else.
+    """What is wrong with instances that a repair cannot mend: rows that cannot be read, disks that are missing, or
+    stand on something else.
 
     `deep`: the tables of root disks, too, of those that do not run.
     """
+    damaged: list[Damaged] = []
     with catalog.database.read() as connection:
-        ready = [one for one in instance_rows.every(connection) if one.status == "ready"]
+        ready = [one for one in instance_rows.every(connection, damaged=damaged) if one.status == "ready"]
     looked = [_look(catalog, record, deep) for record in ready]
-    return tuple(found for one in looked for check in instance_checks.OF_INSTANCES for found in check(one, DEFAULT))
+    told = [found for one in looked for check in instance_checks.OF_INSTANCES for found in check(one, DEFAULT)]
+    return (*told, *(found for one in damaged for found in record_damaged(one, DEFAULT)))
 
 
 def _look(catalog: Catalog, record: InstanceRecord, deep: bool) -> LookedAt:
@@ -119,9 +129,9 @@ def _look(catalog: Catalog, record: InstanceRecord, deep: bool) -> LookedAt:
     missing = store.missing(record.id, disks_of(record))
     if "root" in missing:
         return LookedAt(record, missing)
-    with catalog.database.read() as connection:
-        base = images.get(connection, record.image_id)
     try:
+        with catalog.database.read() as connection:
+            base = images.get(connection, record.image_id)
         launching.stands_on(store, record.id, base)
         damage = _damage(store.path(record.id, "root")) if deep and not store.held(record.id) else ()
     except InputError as error:

@@ -123,10 +123,16 @@ class Instances:
         It is private, and is judged as every image is. Raises as `show`, RefusedError while it runs and where its
         image is deactivated, RejectedError, InputError, OutputError, DamagedError where the image's data is damaged.
         """
+        from imgtool.catalog.data import register
+
         catalog = self._catalog
         records.name(name)
         record, base = self._ready(called, "snapshot_instance", "makes snapshots over it")
         catalog.may_have(record.owner, "private", "add_image")
+        new = _snapshot(record, base.record, name)
+        records.properties(new.properties, catalog.quotas.properties)
+        closed = base.record.status == "deactivated"  # its data is for administrators, and stays so
+        why = f"image {base.record.id} is deactivated" if closed else None
         with self.store.hold(record.id) as claim:
             self._ready(record.id, "snapshot_instance", "makes snapshots over it")
             launching.stands_on(self.store, record.id, base)
@@ -137,7 +143,7 @@ class Instances:
                 os.chmod(path, 0o400)
             except OSError as error:
                 raise OutputError(f"{path}: {error.strerror}") from error
-            return catalog.create(_snapshot(record, base.record, name), path, how="move", progress=progress)
+            return register(catalog, new, path, why, progress)
 
     def boot(self, called: str, *, network: bool = False, display: bool = False, accel: str = "auto") -> None:
         """Start an instance in QEMU, whose console is this process' terminal, and wait until it is off.

@@ -38,24 +38,28 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """How bytes are taken in. `names`: digests of them; `most`: bytes, None for any; `how`: of a file alone;
-    `quarantine`: why the image is deactivated as soon as it is there."""
+    """How bytes are taken in. `names`: digests of them; `most`: bytes of an image, None for any; `room`:
+    bytes that there is room for; `how`: of a file alone; `quarantine`: why the image is deactivated as soon as it is
+    there; `sized`: whether the record's min_disk and min_ram are claims."""
 
     policy: Policy
     claims: Claims
     names: tuple[str, ...]
     how: Import = "copy"
     most: int | None = None
+    room: int | None = None
     limits: Limits = DEFAULT
     quarantine: str | None = None
+    sized: bool = True
 
 
 class _Capped:
     """A sink that refuses more bytes than are allowed."""
 
-    def __init__(self, upload: Upload, most: int | None) -> None:
+    def __init__(self, upload: Upload, asked: Asked) -> None:
         self._upload = upload
-        self._most = most
+        self._most = asked.most
+        self._room = asked.room
 
     def write(self, data: memoryview) -> None:
         """The next bytes. Raises RefusedError, OutputError."""
@@ -70,6 +74,8 @@ class _Capped:
     def _check(self, length: int) -> None:
         if self._most is not None and self._upload.size + length > self._most:
             raise RefusedError(f"more than {human_size(self._most)}: larger than an image may be here")
+        if self._room is not None and self._upload.size + length > self._room:
+            raise RefusedError(f"more than {human_size(self._room)}, which is all that the quotas leave")
 
 
 def take_in(upload: Upload, given: Input | Source, asked: Asked, progress: Progress | None = None) -> Verdict:
@@ -80,7 +86,7 @@ def take_in(upload: Upload, given: Input | Source, asked: Asked, progress: Progr
     """
     if not isinstance(given, Source):
         known_kind(given)
-    sink = _Capped(upload, asked.most)
+    sink = _Capped(upload, asked)
     if isinstance(given, (str, os.PathLike, Source)) or seekable(given):
         with given if isinstance(given, Source) else open_input(given) as source:
             sums = _file(upload, source, sink, asked, progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgtool.catalog.damage import algorithm_of, unreadable
 from imgtool.catalog.images import Kept
 from imgtool.errors import DamagedError, InputError, RefusedError
 from imgtool.limits import DEFAULT
@@ -87,9 +88,10 @@ def unchanged(store: BlobStore, kept: Kept, progress: Progress | None = None) ->
     from imgtool.ingest.pump import digest_source
 
     record = kept.record
+    name = algorithm_of(record)
     with store.open(str(kept.blob)) as source:
-        sums = digest_source(source, (str(record.os_hash_algo),), progress)
-        if (source.size, sums[str(record.os_hash_algo)]) != (record.size, record.os_hash_value):
+        sums = digest_source(source, (name,), progress)
+        if (source.size, sums[name]) != (record.size, record.os_hash_value):
             raise DamagedError(f"image {record.id}: its data is not what was registered; instances cannot use it")
 
 
@@ -99,12 +101,15 @@ def stands_on(store: InstanceStore, identifier: str, kept: Kept) -> None:
     from imgtool.disks.recognise import entry_named, read_as
     from imgtool.sources.file import open_file
 
-    path = store.path(identifier, "root")
+    record, path = kept.record, store.path(identifier, "root")
+    driver = TARGETS.get(str(record.disk_format))
+    if driver is None:
+        raise unreadable(f"image {record.id}", "disk_format", record.disk_format)
     with open_file(path) as source:
         facts = read_as(entry_named("qcow2"), source, DEFAULT).facts
     named = [(one.kind, one.value, one.format) for one in facts.references]
-    if facts.broken or named != [("backing", store.backing(str(kept.blob)), TARGETS[str(kept.record.disk_format)])]:
-        raise InputError(f"{path}: is no overlay of image {kept.record.id} any more")
+    if facts.broken or named != [("backing", store.backing(str(kept.blob)), driver)]:
+        raise InputError(f"{path}: is no overlay of image {record.id} any more")
 
 
 def flatten(claim: Claim, root: str, folder: str, progress: Progress | None = None) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from imgtool.catalog.damage import sound
 from imgtool.catalog.database import Database, now, stamp
 from imgtool.catalog.tables import tables
 from imgtool.errors import RefusedError
@@ -59,17 +60,19 @@ class Lease:
 
 
 def acquire(database: Database, name: str, *, term: int = TERM, holder: str | None = None) -> Lease:
-    """Take a lease. `term`: seconds. Raises RefusedError, naming who has it and how long it holds."""
+    """Take a lease. `term`: seconds. Raises RefusedError, naming who has it and how long it holds, InputError for a
+    damaged row."""
     from sqlalchemy import insert, or_, select, update
     from sqlalchemy.exc import IntegrityError
 
     leases = tables().leases
     with database.write() as connection:
-        at = now(connection)
         if connection.execute(select(leases.c.name).where(leases.c.name == name)).one_or_none() is None:
             first = {"name": name, "holder": "", "generation": 0, "expires_at": 0}
             with suppress(IntegrityError), connection.begin_nested():  # another process may be faster
                 connection.execute(insert(leases).values(**first))
+        connection.execute(select(leases.c.name).where(leases.c.name == name).with_for_update())
+        at = now(connection)  # once the row is ours: a time of before a wait would be before that of who had it
         ahead = at + max(term, TERM) * 1_000_000  # later than that ends none but one of a clock that went back
         free = (leases.c.name == name, or_(leases.c.expires_at <= at, leases.c.expires_at > ahead))
         taken = connection.execute(
@@ -82,6 +85,7 @@ def acquire(database: Database, name: str, *, term: int = TERM, holder: str | No
             )
         )
         row = connection.execute(select(leases).where(leases.c.name == name)).one()
+        sound(leases, row, f"lease {name}")
     if not taken.rowcount:
         raise RefusedError(f"{row.holder} is at it; its lease holds until {stamp(row.expires_at)}")
     return Lease(database, name, int(row.generation), term)

@@ -5,9 +5,11 @@ Reference: Image API v2, "List images": what a project's list shows without aski
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from imgtool.catalog import records
+from imgtool.catalog.damage import Damaged
 from imgtool.catalog.images import Kept, get, kept
 from imgtool.catalog.status import LISTED, STATUSES
 from imgtool.catalog.tables import tables
@@ -93,9 +95,11 @@ def list_images(
     *,
     limit: int | None = None,
     marker: str | None = None,
+    damaged: list[Damaged] | None = None,
 ) -> list[Kept]:
     """The images of a list in order; equal ones by their ids. `limit`: at most so many; `marker`: those behind the
-    image with that id. Raises UsageError, NotFoundError for a marker that does not exist."""
+    image with that id. `damaged`: gets those that cannot be read, which are left out then. Raises UsageError,
+    NotFoundError for a marker that does not exist, InputError for a damaged row."""
     from sqlalchemy import select
 
     images = tables().images
@@ -111,7 +115,7 @@ def list_images(
     )
     if limit is not None:
         statement = statement.limit(min(limit, records.INTEGER))
-    return kept(connection, connection.execute(statement).all())
+    return kept(connection, connection.execute(statement).all(), damaged)
 
 
 def _order(sort: tuple[Sort, ...]) -> tuple[Sort, ...]:
@@ -130,7 +134,8 @@ def find(
     Raises NotFoundError, UsageError with the ids where several have the name.
     """
     if records.is_id(called):
-        return get(connection, called)
+        with suppress(NotFoundError):
+            return get(connection, called)
     found = list_images(connection, Filters(viewer=viewer, name=called, status=status), limit=11)
     if not found:
         raise NotFoundError(f"no image {called!r}")
@@ -197,9 +202,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         if value is not None:
             conditions.append(images.c[field] == value)
     if filters.size_min is not None:
-        conditions.append(images.c.size >= filters.size_min)
+        conditions.append(images.c.size >= _size("size_min", filters.size_min))
     if filters.size_max is not None:
-        conditions.append(images.c.size <= filters.size_max)
+        conditions.append(images.c.size <= _size("size_max", filters.size_max))
     for tag in filters.tags:
         conditions.append(exists().where(table.tags.c.image_id == images.c.id, table.tags.c.tag == tag))
     for name, value in filters.properties:
@@ -208,6 +213,13 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.viewer is not None:
         conditions.append(_seen(filters.viewer, filters))
     return conditions
+
+
+def _size(what: str, size: int) -> int:
+    """Bytes that a database can compare with. Raises UsageError."""
+    if not 0 <= size < 1 << 63:
+        raise UsageError(f"{what} is from 0 to {(1 << 63) - 1}")
+    return size
 
 
 def _seen(viewer: Viewer, filters: Filters) -> ColumnElement[bool]:

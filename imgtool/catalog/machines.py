@@ -23,7 +23,7 @@ from imgtool.catalog import records
 from imgtool.catalog.held import failing, flush, hold, is_held, names, remove
 from imgtool.catalog.store import known_key
 from imgtool.catalog.swap import signature
-from imgtool.errors import InputError, OutputError
+from imgtool.errors import InputError, OutputError, RefusedError
 from imgtool.targets.output import FileOutput
 
 Disk = Literal["root", "ephemeral", "swap"]
@@ -138,7 +138,11 @@ class LocalInstances(InstanceStore):
                 flush(self.place)
             lock = self._lock(identifier)
             fd = hold(lock, f"instance {identifier}: it runs, or another process is at it")
-            os.ftruncate(fd, 0)
+            try:
+                os.ftruncate(fd, 0)
+            except BaseException:
+                os.close(fd)
+                raise
         return _LocalClaim(self, self._folder, identifier, fd)
 
     def _lock(self, identifier: str) -> str:
@@ -184,6 +188,7 @@ class _LocalClaim(Claim):
         self._store = store
         self._folder = folder
         self._id = identifier
+        self._runs = False
         self.fd = fd
 
     def _file(self, ending: str) -> str:
@@ -209,6 +214,7 @@ class _LocalClaim(Claim):
         output.commit()
 
     def run(self) -> None:
+        self._runs = True
         with failing(self._folder):
             os.pwrite(self.fd, _RUNS, 0)
 
@@ -233,7 +239,19 @@ class _LocalClaim(Claim):
         try:
             with suppress(OutputError):  # what stays is found by `kept`
                 self.drop_snapshot()
-                remove(self._file("lock"), self._folder)
+                if not self._runs:
+                    remove(self._file("lock"), self._folder)
         finally:
             os.close(self.fd)
             self.fd = -1
+        if self._runs:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        """Remove the lock that a machine was given, unless that lives on and holds it."""
+        with suppress(OSError, RefusedError):
+            fd = hold(self._file("lock"), f"instance {self._id}: it runs still")
+            try:
+                os.unlink(self._file("lock"))
+            finally:
+                os.close(fd)

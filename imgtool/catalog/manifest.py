@@ -166,6 +166,10 @@ def _text(image: dict[str, object], key: str) -> str:
     found = image.get(key)
     if not isinstance(found, str) or len(found) > _LONG:
         raise InputError(f"{key}: a text is needed")
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{key}: is not UTF-8") from None
     return found
 
 

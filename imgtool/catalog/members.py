@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from imgtool.catalog import records
+from imgtool.catalog.damage import sound
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.images import get, touch
 from imgtool.catalog.records import QUOTAS, Quotas
@@ -69,12 +70,14 @@ def remove_member(connection: Connection, identifier: str, project: str) -> None
 
 
 def members(connection: Connection, identifier: str) -> list[Member]:
-    """The members of an image, in order of their names. Raises NotFoundError."""
+    """The members of an image, in order of their names. Raises NotFoundError, InputError for a damaged row."""
     from sqlalchemy import select
 
     table = tables().members
     get(connection, identifier)
-    rows = connection.execute(select(table).where(table.c.image_id == identifier).order_by(table.c.member))
+    rows = connection.execute(select(table).where(table.c.image_id == identifier).order_by(table.c.member)).all()
+    for row in rows:
+        sound(table, row, f"members of image {identifier}")
     return [
         Member(
             row.image_id,

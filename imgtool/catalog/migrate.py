@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgtool.catalog.database import BUSY, FILE, Database, alone
+from imgtool.catalog.database import BUSY, FILE, Database, alone, table_missing
+from imgtool.catalog.held import flush
 from imgtool.catalog.tables import REVISIONS
 from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError
 
@@ -55,19 +56,13 @@ def bring_up(database: Database, *, create: bool) -> None:
 def revision_of(database: Database) -> str | None:
     """The revision of a catalog's schema; None where there is no catalog. Raises RefusedError, InputError."""
     from sqlalchemy import text
-    from sqlalchemy.exc import DBAPIError
-
-    from imgtool.catalog.database import failure
 
     try:
         with database.read() as connection:
             return _known(connection.execute(text("SELECT version_num FROM alembic_version")).scalar(), database)
     except InputError as error:
-        if "no such table" not in str(error):
+        if not table_missing(error):
             raise
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != "42P01":  # undefined_table
-            raise failure(error, database.place) from error
     with database.read() as connection:
         return _revision(connection, database)
 
@@ -131,22 +126,14 @@ def back_up(folder: str, revision: str) -> str:
         ):
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
-        _flush(part)
+        flush(part)
         os.replace(part, target)
-        _flush(folder)
+        flush(folder)
     except (OSError, sqlite3.Error) as error:
         if os.path.exists(part):
             os.unlink(part)
         raise OutputError(f"{target}: the backup before the migration failed: {error}") from error
     return target
-
-
-def _flush(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from imgtool.catalog.damage import sound
 from imgtool.catalog.database import now, stamp
-from imgtool.catalog.images import Kept, get, write_history
+from imgtool.catalog.images import Kept, get, kept, write_history
 from imgtool.catalog.status import REMOVING, Action, refusal, target
 from imgtool.catalog.tables import tables
 from imgtool.errors import RefusedError
@@ -111,12 +112,13 @@ def data_removed(connection: Connection, identifier: str, blob: str) -> bool:
 
 
 def to_remove(connection: Connection) -> list[tuple[str, str]]:
-    """Deleted images whose data is still there: id and key."""
+    """Deleted images whose data is still there: id and key. A row that cannot be read is none of them."""
     from sqlalchemy import select
 
     images = tables().images
     wanted = (images.c.status == "deleted", images.c.blob.is_not(None))
-    return [(row.id, row.blob) for row in connection.execute(select(images.c.id, images.c.blob).where(*wanted))]
+    found = kept(connection, connection.execute(select(images).where(*wanted)).all(), [])
+    return [(one.record.id, one.blob) for one in found if one.blob is not None]
 
 
 def due(connection: Connection, delay: int) -> list[str]:
@@ -130,12 +132,14 @@ def due(connection: Connection, delay: int) -> list[str]:
 
 
 def history(connection: Connection, identifier: str) -> list[Change]:
-    """Every change of an image's status, oldest first. Raises NotFoundError."""
+    """Every change of an image's status, oldest first. Raises NotFoundError, InputError for a damaged row."""
     from sqlalchemy import select
 
     table = tables().history
     get(connection, identifier)
-    rows = connection.execute(select(table).where(table.c.image_id == identifier).order_by(table.c.number))
+    rows = connection.execute(select(table).where(table.c.image_id == identifier).order_by(table.c.number)).all()
+    for row in rows:
+        sound(table, row, f"history of image {identifier}")
     return [
         Change(stamp(row.at), cast("Status | None", row.before), cast("Status", row.after), row.who, row.why)
         for row in rows

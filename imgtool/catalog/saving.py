@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from imgtool.catalog.damage import algorithm_of
 from imgtool.catalog.data import SHA512, opened
 from imgtool.errors import DamagedError, InputError, OutputError, UnsupportedError
 from imgtool.ingest.pump import copy_source, digest_source
@@ -18,7 +19,7 @@ from imgtool.model.image import ImageRecord
 from imgtool.sources.file import FileSource
 from imgtool.targets.hidden import sweep_named
 from imgtool.targets.kept import KeptOutput, open_kept
-from imgtool.targets.output import open_output
+from imgtool.targets.output import Output, open_output
 
 if TYPE_CHECKING:
     from imgtool.catalog.images import Kept
@@ -54,7 +55,7 @@ def save(
             _go_on(kept, source, target, force, progress)
             return kept.record
         with open_output(target, force=force) as output:
-            sink = _At(output.write_at)
+            sink = _At(output)
             sums = copy_source(source, sink, _names(kept.record), progress)
             output.truncate(sink.position)
             _right(kept.record, sink.position, sums)
@@ -143,7 +144,7 @@ def _outside(catalog: Catalog, target: str) -> None:
 
 
 def _names(record: ImageRecord) -> tuple[str, ...]:
-    return (record.os_hash_algo or SHA512,)
+    return (SHA512 if record.os_hash_algo is None else algorithm_of(record),)
 
 
 def _right(record: ImageRecord, size: int, sums: Mapping[str, str]) -> None:
@@ -156,19 +157,21 @@ def _right(record: ImageRecord, size: int, sums: Mapping[str, str]) -> None:
 
 
 class _At:
-    """A sink that writes at places of an output, and leaves holes out."""
+    """A sink that writes at places of an output, and leaves holes out where that reads as zeros."""
 
-    def __init__(self, write_at: Callable[[int, memoryview], None]) -> None:
-        self._write_at = write_at
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self.position = 0
 
     def write(self, data: memoryview) -> None:
         """The next bytes. Raises OutputError."""
-        self._write_at(self.position, data)
+        self._output.write_at(self.position, data)
         self.position += len(data)
 
     def skip(self, length: int) -> None:
-        """The next bytes are zeros."""
+        """The next bytes are zeros. Raises OutputError."""
+        if not self._output.known_zeros:
+            self._output.write_zeros(self.position, length)
         self.position += length
 
 
@@ -189,7 +192,7 @@ class _Over:
         """The next bytes are zeros. Raises OutputError."""
         there = self._there(length)
         if there.count(0) != len(there):
-            self._output.write_at(self.position, bytes(length))
+            self._output.write_zeros(self.position, length)
         self.position += length
 
     def _there(self, length: int) -> bytes:

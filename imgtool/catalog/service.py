@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from imgtool.catalog import images, listing, members, moves, records
 from imgtool.catalog.access import load_access
@@ -20,8 +20,9 @@ from imgtool.catalog.listing import DEFAULT_SORT, Filters, Sort
 from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
 from imgtool.config.load import load_config, usual_location
-from imgtool.errors import UsageError
+from imgtool.errors import NotFoundError, UsageError
 from imgtool.model.image import Change, ImageRecord, Member, MemberStatus
+from imgtool.units import duration
 
 if TYPE_CHECKING:
     from threading import Event
@@ -63,8 +64,7 @@ class Catalog(Ground):
         """
         config = load_config() if config is None else config
         where = os.fsdecode(place) if place is not None else config.location or usual_location()
-        on_server = "://" in where
-        if on_server and config.store is None:
+        if where.startswith("postgres") and "://" in where and config.store is None:
             raise UsageError("a catalog on a server needs store.location: the folder of its data")
         owner = _owner(config.store or where)
         who = identity if isinstance(identity, Identity) else parse_identity(identity) if identity else None
@@ -87,6 +87,8 @@ class Catalog(Ground):
         self.access.require("get_images", self.who)
         asked = filters._replace(viewer=self.viewer(member_status))
         with self.database.read() as connection:
+            if marker is not None and not self.sees(connection, images.get(connection, records.image_id(marker))):
+                raise NotFoundError(f"no image {marker}")
             found = listing.list_images(connection, asked, sort, limit=limit, marker=marker)
             return tuple(one.record for one in found)
 
@@ -108,11 +110,13 @@ class Catalog(Ground):
 
     # what changes
 
-    def reserve(self, new: New) -> ImageRecord:
-        """A queued image, without data. Raises UsageError, RefusedError for access and quotas."""
+    def reserve(self, new: New, *, size: int = 0) -> ImageRecord:
+        """A queued image, without data. `size`: bytes that must have room, too.
+
+        Raises UsageError, RefusedError for access and quotas."""
         self.may_have(new.owner, records.visibility(new.visibility), "add_image")
         with self.database.write() as connection:
-            self.room_for(connection, new.owner, images=1)
+            self.room_for(connection, new.owner, images=1, size=size)
             return images.create(connection, new, str(self.who), quotas=self.quotas).record
 
     def change(
@@ -126,10 +130,13 @@ class Catalog(Ground):
         """Set fields and properties, and add tags: all of them, or none. Raises as `show`, RefusedError."""
         with self.database.write() as connection:
             record = self.named(connection, called, "modify_image").record
-            if changes.owner is not None and changes.owner != record.owner:
+            owner = record.owner if changes.owner is None else records.owner(changes.owner)
+            if owner != record.owner:
                 self.require("change_owner", connection, record)
             if changes.visibility is not None and changes.visibility != record.visibility:
-                self.may_have(record.owner, changes.visibility, None)
+                self.may_have(owner, changes.visibility, None)
+            if owner != record.owner:
+                self.room_for(connection, owner, images=1, size=record.size or 0, fresh=False)
             kept = images.update(connection, record.id, changes)
             if tags:
                 kept = images.add_tags(connection, record.id, tags, self.quotas)
@@ -157,7 +164,7 @@ class Catalog(Ground):
             return self.reserve(new)
         from imgtool.catalog.data import create
 
-        return create(self, new, given, how or self.config.importing, policy, expect, checksums, progress, begun)
+        return create(self, new, given, how or self._importing(given), policy, expect, checksums, progress, begun)
 
     def upload(
         self,
@@ -182,7 +189,11 @@ class Catalog(Ground):
         """
         from imgtool.catalog.data import upload
 
-        return upload(self, called, given, how or self.config.importing, policy, expect, checksums, progress, begun)
+        return upload(self, called, given, how or self._importing(given), policy, expect, checksums, progress, begun)
+
+    def _importing(self, given: Input) -> Import:
+        """How data comes into the store where that is not said: as configured, and a stream by copying."""
+        return cast("Import", self.config.importing) if isinstance(given, (str, os.PathLike)) else "copy"
 
     def save(
         self,
@@ -273,11 +284,11 @@ class Catalog(Ground):
     def scrub(self, *, delay: int | None = None) -> Scrubbed:
         """Remove the data of images whose grace period (`delay` seconds, else the configuration's) is over.
 
-        Raises RefusedError for access, and where another process is at it; OutputError.
+        Raises RefusedError for access, and where another process is at it; OutputError, UsageError.
         """
         from imgtool.catalog.upkeep import scrub
 
-        return scrub(self, self.config.delay if delay is None else delay)
+        return scrub(self, duration(self.config.delay if delay is None else delay))
 
     def keep_scrubbing(
         self,
@@ -290,13 +301,13 @@ class Catalog(Ground):
         """Scrub every `wakeup` seconds (else the configuration's) until `stop` is set; one process does so at a time,
         others wait for their turn. `tell` is told each cleaning and each failure, which end nothing.
 
-        Raises RefusedError for access.
+        Raises RefusedError for access, UsageError.
         """
         from imgtool.catalog.cleaning import keep_scrubbing
 
         config = self.config
-        pause = config.wakeup if wakeup is None else wakeup
-        keep_scrubbing(self, config.delay if delay is None else delay, pause, stop, tell)
+        pause = duration(config.wakeup if wakeup is None else wakeup)
+        keep_scrubbing(self, duration(config.delay if delay is None else delay), pause, stop, tell)
 
     def info(self) -> CatalogInfo:
         """The catalog in numbers: what it has, whose, and what waits to be done. Raises RefusedError, InputError."""

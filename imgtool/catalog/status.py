@@ -83,11 +83,6 @@ _NEEDS: dict[Action, str] = {
 }
 
 
-def legal(before: Status, after: Status) -> bool:
-    """True where some action leads from one status to the other."""
-    return any(one.before == before and one.after == after for one in TRANSITIONS)
-
-
 def target(action: Action, before: Status, previous: Status | None = None) -> Status | None:
     """Where an action leads from a status; None where it is not allowed. `previous`: what the image was before it
     was deleted; `restore` leads there."""

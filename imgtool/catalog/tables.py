@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Every revision of the schema, oldest first; the last is what this version works with.
 REVISIONS = ("0001", "0002", "0003")
 
+#: The largest number that a column of bytes or microseconds holds.
+MOST = (1 << 63) - 1
+
 
 class Tables(NamedTuple):
     """All tables, and what they are declared in."""

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.catalog import checks, instance_upkeep, listing, moves, verifying
+from imgtool.catalog import checks, images, instance_upkeep, listing, moves, verifying
 from imgtool.catalog.checks import Stray
 from imgtool.catalog.lease import Lease, acquire
 from imgtool.catalog.listing import Filters
 from imgtool.catalog.store import Blob, blob_key
-from imgtool.errors import OutputError, RefusedError
+from imgtool.errors import InputError, OutputError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
 from imgtool.model.upkeep import Repaired, Scrubbed, Verification
@@ -46,16 +46,19 @@ def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
     with acquire(catalog.database, LEASE) as lease:
         with catalog.database.read() as connection:
             due = moves.due(connection, delay)
-        count = 0
+        count, unread = 0, []
         for identifier in due:
             if stop is not None and stop.is_set():
                 break
             lease.renew()
-            with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
-                moves.scrub(connection, identifier, str(catalog.who))
-                count += 1
+            try:
+                with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
+                    moves.scrub(connection, identifier, str(catalog.who))
+                    count += 1
+            except InputError as error:
+                unread.append(str(error))
         blobs, freed, failed = _remove(catalog, lease, _deleted(catalog), stop)
-    return Scrubbed(count, blobs, freed, failed)
+    return Scrubbed(count, blobs, freed, (*unread, *failed))
 
 
 def repair(catalog: Catalog) -> Repaired:
@@ -113,7 +116,7 @@ def strays(catalog: Catalog) -> tuple[Finding, ...]:
 def _dead_uploads(catalog: Catalog) -> Iterator[tuple[str, int]]:
     """Images that are saving, and whose upload has no process: id and attempt."""
     with catalog.database.read() as connection:
-        saving = listing.list_images(connection, Filters(status=("saving",)))
+        saving = listing.list_images(connection, Filters(status=("saving",)), damaged=[])
     for kept in saving:
         if not catalog.store.alive(blob_key(kept.record.id, kept.attempt)):
             yield kept.record.id, kept.attempt
@@ -172,15 +175,17 @@ def _orphans(catalog: Catalog, dead: Iterable[tuple[str, int]] = ()) -> Iterator
     """Blobs that no record has and no upload is bringing. Whether one is brought is asked before the records are.
 
     An upload that its record knows of is bringing it though nothing holds its claim, but for those that are `dead`:
-    where machines share a store whose locks are each machine's own, a claim of another does not show.
+    where machines share a store whose locks are each machine's own, a claim of another does not show. What an image
+    may have whose row cannot be read is none.
     """
     idle = [blob for blob in catalog.store.blobs() if not catalog.store.alive(blob.key)]
     with catalog.database.read() as connection:
         owned = listing.blobs(connection)
-        saving = listing.list_images(connection, Filters(status=("saving",)))
+        saving = listing.list_images(connection, Filters(status=("saving",)), damaged=[])
+        unread = {one.id for one in images.unread(connection)}
     brought = {blob_key(kept.record.id, kept.attempt) for kept in saving} - {blob_key(*one) for one in dead}
     known = owned | brought
-    return (blob for blob in idle if blob.key not in known)
+    return (blob for blob in idle if blob.key not in known and blob.key.partition(".")[0] not in unread)
 
 
 def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str, ...]]:

@@ -37,6 +37,7 @@ def verify_all(catalog: Catalog, meters: Meters | None) -> Iterator[Verification
     from imgtool.catalog.upkeep import strays
 
     catalog.access.require("verify_catalog", catalog.who)
+    yield from unread(catalog)
     for kept in with_data(catalog):
         if kept.record.status == "deactivated" and not catalog.is_admin:
             looked = look(catalog, kept)
@@ -53,16 +54,25 @@ def verify_all(catalog: Catalog, meters: Meters | None) -> Iterator[Verification
 
 
 def with_data(catalog: Catalog) -> list[Kept]:
-    """Every image that should have data, the oldest first."""
+    """Every image that should have data and whose row can be read, the oldest first."""
     wanted = Filters(status=tuple(sorted(WITH_DATA)))
     with catalog.database.read() as connection:
-        return listing.list_images(connection, wanted, (Sort("created_at"),))
+        return listing.list_images(connection, wanted, (Sort("created_at"),), damaged=[])
+
+
+def unread(catalog: Catalog) -> tuple[Verification, ...]:
+    """Images whose rows in the database cannot be read."""
+    with catalog.database.read() as connection:
+        found = images.unread(connection)
+    return tuple(
+        Verification(one.id, None, None, None, False, tuple(checks.record_damaged(one, DEFAULT))) for one in found
+    )
 
 
 def missing(catalog: Catalog) -> tuple[Verification, ...]:
-    """Images whose data is not there, or of another size, without reading it."""
+    """Images whose row cannot be read, whose data is not there, or of another size, without reading it."""
     found = (judged(look(catalog, kept)) for kept in with_data(catalog))
-    return tuple(one for one in found if not one)
+    return (*unread(catalog), *(one for one in found if not one))
 
 
 def look(catalog: Catalog, kept: Kept) -> Looked:

@@ -44,13 +44,14 @@ Reason = Annotated[
 
 
 def parsed_properties(given: Iterable[str] | None) -> dict[str, str]:
-    """`NAME=VALUE` as typed; of one name the last. Raises UsageError."""
+    """`NAME=VALUE` as typed. Raises UsageError, also for one name with two values."""
     found: dict[str, str] = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UsageError(f"--property is NAME=VALUE, not {text!r}")
-        found[name] = value
+        if found.setdefault(name, value) != value:
+            raise UsageError(f"--property {name} is given as {found[name]!r} and as {value!r}")
     return found
 
 

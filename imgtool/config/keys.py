@@ -61,9 +61,9 @@ def _policy(value: object) -> str:
 
 def _duration(value: object) -> int:
     """Seconds: a number, or a duration as people type it."""
-    from imgtool.units import parse_duration
+    from imgtool.units import duration, parse_duration
 
-    return parse_duration(value) if isinstance(value, str) else values.number(value)
+    return parse_duration(value) if isinstance(value, str) else duration(values.number(value))
 
 
 def _interval(value: object) -> int:

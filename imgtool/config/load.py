@@ -66,9 +66,9 @@ _DEFAULTS = Config()
 def config_file(environ: Mapping[str, str], file: str | os.PathLike[str] | None = None) -> tuple[str, str | None]:
     """The path of the file, and the option or variable that names it: what is named must be there."""
     if file is not None:
-        return os.path.abspath(os.fspath(file)), FILE_OPTION
+        return _absolute(os.fspath(file)), FILE_OPTION
     if environ.get(FILE_VARIABLE):
-        return os.path.abspath(os.path.expanduser(environ[FILE_VARIABLE])), FILE_VARIABLE
+        return _absolute(os.path.expanduser(environ[FILE_VARIABLE])), FILE_VARIABLE
     from platformdirs import user_config_dir
 
     return os.path.join(user_config_dir("imgtool", appauthor=False), FILE_NAME), None
@@ -105,8 +105,12 @@ def _said_by_file(text: str, path: str, faults: list[str]) -> dict[str, _Said]:
 
     try:
         told: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
+    except ValueError:  # of int(), which reads so many digits only
+        raise UsageError(f"{path}: not TOML: a number has too many digits") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not TOML: its values are nested too deeply") from None
     said: dict[str, _Said] = {}
     for section, table in told.items():
         if section not in SECTIONS:
@@ -171,10 +175,10 @@ def _value(key: Key, said: _Said, faults: list[str]) -> object:
     where = f"{said.place}: {key.name}" if said.source == "file" else said.place
     try:
         value = key.reader(said.value)
+        return _found_from(said.folder, value) if isinstance(value, str) and _is_path(key, value) else value
     except UsageError as error:
         faults.append(f"{where}: {error}")
         return None
-    return _found_from(said.folder, value) if isinstance(value, str) and _is_path(key, value) else value
 
 
 def _is_path(key: Key, value: str) -> bool:
@@ -184,7 +188,14 @@ def _is_path(key: Key, value: str) -> bool:
 
 
 def _found_from(folder: str, path: str) -> str:
-    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    return _absolute(os.path.join(folder, os.path.expanduser(path)))
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise UsageError(f"{path}: the current folder is gone ({error.strerror})") from None
 
 
 def has_password(place: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.disks.recognise import Reading
+from imgtool.limits import Limits
 from imgtool.model.report import Report
-from imgtool.model.values import Facet
+from imgtool.model.values import Facet, Problem
 from imgtool.model.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def compose(reading: Reading, volumes: Volumes | None, members: tuple[Report, ..
     if label is None and volumes is not None and volumes.filesystems:
         label = volumes.filesystems[0].label
     return Whole(entry.name, "bare", formats, facts.virtual_size, facts.encrypted, label)
+
+
+def too_large(reading: Reading, whole: Whole, limits: Limits) -> tuple[Problem, ...]:
+    """That the disks of a container together are over the cap; of what is one disk its own reader tells."""
+    entry, size = reading.entry, whole.virtual_size
+    if entry.kind != "container" or entry.name == "compressed" or size is None or size <= limits.virtual_size:
+        return ()
+    message = f"the virtual size of {size} bytes is over {limits.virtual_size}"
+    return (Problem("cap", "virtual size", message),)
 
 
 def is_machine_image(volumes: Volumes | None) -> bool:

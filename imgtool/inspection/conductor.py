@@ -14,7 +14,7 @@ from imgtool.detect.registry import Match
 from imgtool.disks.recognise import WHOLE, Failure, Reading, recognise
 from imgtool.findings.core import SEVERITIES, Finding
 from imgtool.inspection.checks.general import RULES, reader_failed, rule_failed
-from imgtool.inspection.compose import compose, facet_names
+from imgtool.inspection.compose import compose, facet_names, too_large
 from imgtool.inspection.guard import guarded_rules, guarded_survey
 from imgtool.inspection.options import Budget, Options
 from imgtool.inspection.subject import NOTHING_NESTED, Nested, Subject
@@ -47,6 +47,8 @@ def examine(
     nested = _members(primary, peeked, options, level, budget)
     primary, readings = _looked_into(primary, readings, nested)
     facets = _facets(readings, primary, found, survey, peeked.size)
+    volumes = survey.volumes if survey is not None else None
+    whole = compose(primary, volumes, nested.reports, facet_names(facets))
     subject = Subject(
         path,
         peeked.size,
@@ -56,14 +58,12 @@ def examine(
         primary,
         facets,
         tuple(reference for reading in readings for reference in reading.facts.references),
-        _problems(views, nested),
+        _problems(views, nested, too_large(primary, whole, limits)),
         tuple(failures),
         nested.too_deep,
         inside,
     )
     findings = _findings(subject, survey, limits, failures)
-    volumes = survey.volumes if survey is not None else None
-    whole = compose(primary, volumes, nested.reports, facet_names(facets))
     return Report(
         path=path,
         size=peeked.size,
@@ -88,10 +88,10 @@ def examine(
     )
 
 
-def _problems(views: list[View], nested: Nested) -> tuple[Problem, ...]:
+def _problems(views: list[View], nested: Nested, more: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """What could not be read, once each; what lies in a file that was not followed its reference tells."""
     noted = (problem for view in views for problem in view.problems if problem.kind != "elsewhere")
-    return tuple(dict.fromkeys((*noted, *nested.problems)))
+    return tuple(dict.fromkeys((*noted, *nested.problems, *more)))
 
 
 def _survey(

@@ -100,8 +100,7 @@ def _pairs(items: Iterable[tuple[str, object]]) -> dict[str, object]:
         if isinstance(value, str) and result[key] != value:
             import base64
 
-            raw = value.encode("utf-8", "surrogateescape")
-            result[f"{key}_b64"] = base64.b64encode(raw).decode("ascii")
+            result[f"{key}_b64"] = base64.b64encode(_raw(value)).decode("ascii")
     return result
 
 
@@ -109,5 +108,13 @@ def _clean(value: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return _raw(value).decode("utf-8", "replace")
     return value
+
+
+def _raw(value: str) -> bytes:
+    """The bytes that a string was in the file; of surrogates that stand for no byte (JSON has them), their own."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")

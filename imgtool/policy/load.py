@@ -25,8 +25,12 @@ def load_policy(text: str, place: str) -> Policy:
 
     try:
         told: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{place}: not TOML: {error}") from None
+    except ValueError:  # of int(), which reads so many digits only
+        raise UsageError(f"{place}: not TOML: a number has too many digits") from None
+    except RecursionError:
+        raise UsageError(f"{place}: not TOML: its values are nested too deeply") from None
     faults: list[str] = []
     changes: dict[str, Any] = {}
     for key, value in told.items():

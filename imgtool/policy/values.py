@@ -48,11 +48,22 @@ def switch(value: object) -> bool:
     return value
 
 
+#: The largest number that a TOML text must be able to have. Reference: TOML 1.0, "Integer".
+MOST = (1 << 63) - 1
+
+
 def number(value: object) -> int:
-    """A whole number from 0."""
+    """A whole number from 0 to 2^63 - 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"a whole number from 0 is needed, not {value if isinstance(value, int) else kind(value)}")
+        raise UsageError(f"a whole number from 0 is needed, not {_told(value)}")
+    if value > MOST:
+        raise UsageError(f"a number of at most {MOST} is needed")
     return value
+
+
+def _told(value: object) -> str:
+    """A wrong value for a message: the digits of a number that has few, else its kind."""
+    return str(value) if isinstance(value, int) and abs(value) <= MOST else kind(value)
 
 
 def one_of(known: tuple[str, ...]) -> Callable[[object], str]:

@@ -24,6 +24,8 @@ def verification(found: Verification, *, colour: bool = False) -> str:
     """An image on a line, sound or not, and a line for each finding, with what to do."""
     if found.id is None:
         head = "the store"
+    elif found.status is None:
+        head = terminal(found.id)
     else:
         head = f"{found.id} {terminal(found.name or '')} ({found.status}, {human_size(found.size or 0)})"
     if not found:
@@ -68,10 +70,11 @@ def repaired(done: Repaired, *, dry_run: bool = False, colour: bool = False) -> 
 
 def transferred(done: Transfer) -> str:
     """What became of one image of an export or an import, on one line."""
+    which = " ".join(terminal(one) for one in (done.id, done.name) if one)
     if done.why is not None:
-        return f"{done.what}: {terminal(done.why)}\n"
+        return f"{which}: {done.what}: {terminal(done.why)}\n".removeprefix(": ")
     size = f", {human_size(done.size)}" if done.size else ", without data"
-    return f"{done.id} {terminal(done.name or '')}: {done.what}{size}\n"
+    return f"{which}: {done.what}{size}\n"
 
 
 def made(info: CatalogInfo, *, new: bool) -> str:

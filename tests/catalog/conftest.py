@@ -15,6 +15,7 @@ from imgtool.catalog.images import New
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
 from tests.catalog.exports import GOOD
+from tests.catalog.launched import As
 from tests.catalog.made import ID
 from tests.catalog.seed import seeded
 from tests.catalog.server import Server, running
@@ -96,3 +97,18 @@ def first(open_at: Callable[..., Catalog], tmp_path: Path) -> Catalog:
 def second(open_at: Callable[..., Catalog], tmp_path: Path) -> Catalog:
     """Another one, empty."""
     return open_at(str(tmp_path / "two"))
+
+
+@pytest.fixture
+def as_(tmp_path: Path) -> Iterator[As]:
+    """Open one catalog as anybody."""
+    opened: list[Catalog] = []
+
+    def open_as(who: str = "root:ops:admin", **settings: object) -> Catalog:
+        config = Config(location=str(tmp_path / "catalog"))._replace(**settings)
+        opened.append(Catalog.open(identity=who, create=True, config=config))
+        return opened[-1]
+
+    yield open_as
+    for catalog in opened:
+        catalog.close()

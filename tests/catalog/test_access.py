@@ -76,6 +76,15 @@ def image(visibility: Visibility = "private", owner: str = "lab") -> ImageRecord
     )
 
 
+def permits(access: Access, action: Action, who: Identity, target: Target = NOTHING) -> bool:
+    """True where the rule of an action accepts."""
+    try:
+        access.require(action, who, target)
+    except RefusedError:
+        return False
+    return True
+
+
 def written(folder: Path, text: str, name: str = "access.yaml") -> Path:
     """A file of rules."""
     path = folder / name
@@ -96,7 +105,7 @@ def test_built_in_rules(action: Action) -> None:
     """Who may and who may not."""
     access = load_access()
     for who in (ADMIN, OWNER, READER, OTHER, STRANGE):
-        assert access.permits(action, who, target_of(image(), who)) == (who in MAY[action]), who
+        assert permits(access, action, who, target_of(image(), who)) == (who in MAY[action]), who
 
 
 @pytest.mark.parametrize(
@@ -115,19 +124,19 @@ def test_images_of_others(visibility: Visibility, membership: MemberStatus | Non
     """Shown, saved and verified where they are seen; changed never."""
     access, target = load_access(), target_of(image(visibility), OTHER, membership)
     actions: tuple[Action, ...] = ("get_image", "download_image", "verify_image")
-    assert [access.permits(action, OTHER, target) for action in actions] == [reads] * 3
-    assert not access.permits("modify_image", OTHER, target)
-    assert not access.permits("delete_image", OTHER, target)
-    assert access.permits("get_members", OTHER, target) == (reads and visibility == "shared")
+    assert [permits(access, action, OTHER, target) for action in actions] == [reads] * 3
+    assert not permits(access, "modify_image", OTHER, target)
+    assert not permits(access, "delete_image", OTHER, target)
+    assert permits(access, "get_members", OTHER, target) == (reads and visibility == "shared")
 
 
 def test_only_the_member_answers() -> None:
     """The owner cannot accept in the name of a member; a reader of the member's project cannot either."""
     access = load_access()
     target = target_of(image("shared"), OTHER)._replace(member_id="shop")
-    assert access.permits("modify_member", OTHER, target)
-    assert not access.permits("modify_member", OWNER, target)
-    assert not access.permits("modify_member", parse_identity("tim:shop:reader"), target)
+    assert permits(access, "modify_member", OTHER, target)
+    assert not permits(access, "modify_member", OWNER, target)
+    assert not permits(access, "modify_member", parse_identity("tim:shop:reader"), target)
 
 
 def test_a_refusal_says_why() -> None:
@@ -143,10 +152,10 @@ def test_a_refusal_says_why() -> None:
 def test_nothing_is_nobodys() -> None:
     """A target without an owner is not owned by a project of that name; what has no rule is a bug."""
     access = load_access()
-    assert not access.permits("delete_image", parse_identity("x:None:member"), NOTHING)
-    assert not access.permits("delete_image", parse_identity("x:None:member"), Target(name="web"))
+    assert not permits(access, "delete_image", parse_identity("x:None:member"), NOTHING)
+    assert not permits(access, "delete_image", parse_identity("x:None:member"), Target(name="web"))
     with pytest.raises(KeyError):
-        access.permits("fly", ADMIN)  # type: ignore[arg-type] # no action
+        permits(access, "fly", ADMIN)  # type: ignore[arg-type] # no action
 
 
 def test_a_file_overrules_by_name(tmp_path: Path) -> None:
@@ -168,18 +177,18 @@ def test_a_file_overrules_by_name(tmp_path: Path) -> None:
         )
     )
     publisher = parse_identity("pat:press:publisher")
-    assert access.permits("publicize_image", publisher)
-    assert not access.permits("publicize_image", parse_identity("pat:shop:publisher"))
-    assert not access.permits("delete_image", OWNER, target_of(image(), OWNER))
-    assert access.permits("get_images", STRANGE)
-    assert [access.permits("add_image", who, Target(owner="lab")) for who in (ADMIN, OWNER, OTHER)] == [
+    assert permits(access, "publicize_image", publisher)
+    assert not permits(access, "publicize_image", parse_identity("pat:shop:publisher"))
+    assert not permits(access, "delete_image", OWNER, target_of(image(), OWNER))
+    assert permits(access, "get_images", STRANGE)
+    assert [permits(access, "add_image", who, Target(owner="lab")) for who in (ADMIN, OWNER, OTHER)] == [
         True,
         True,
         False,
     ]
     assert access.is_admin(ADMIN)
     assert not access.is_admin(parse_identity("x:admins:admin"))
-    assert access.permits("deactivate", parse_identity("olga:ops:operator"))
+    assert permits(access, "deactivate", parse_identity("olga:ops:operator"))
     texts = {rule.name: (rule.text, rule.source) for rule in access.rules}
     assert texts["add_image"] == (
         "(role:member and project_id:%(project_id)s) or is_admin:True",
@@ -192,8 +201,8 @@ def test_json_is_read_too(tmp_path: Path) -> None:
     """With tabs, as editors write it; a byte order mark is no matter; an empty file changes nothing."""
     path = written(tmp_path, '\ufeff{\n\t"delete_image": "role:admin",\n\t"get_images": []\n}\n', "policy.json")
     access = load_access(path)
-    assert not access.permits("delete_image", OWNER, target_of(image(), OWNER))
-    assert access.permits("get_images", STRANGE)
+    assert not permits(access, "delete_image", OWNER, target_of(image(), OWNER))
+    assert permits(access, "get_images", STRANGE)
     assert load_access(written(tmp_path, "# nothing\n")).rules == load_access().rules
 
 
@@ -276,7 +285,7 @@ def test_rules_in_a_row(tmp_path: Path, length: int, good: bool) -> None:
     for order in (rows, rows[::-1]):
         text = "\n".join(["add_image: rule:r0", *order])
         if good:
-            assert load_access(written(tmp_path, text)).permits("add_image", Identity("u", "p", ("a",)))
+            assert permits(load_access(written(tmp_path, text)), "add_image", Identity("u", "p", ("a",)))
         else:
             assert any("needs more than 32 rules in a row" in fault for fault in faults(tmp_path, text))
 
@@ -286,8 +295,8 @@ def test_many_ways_are_one_decision(tmp_path: Path) -> None:
     rows = [f"r{number}: not rule:r{number + 1} or not rule:r{number + 1}" for number in range(30)]
     text = "\n".join([*rows, "r30: role:a", "add_image: rule:r0"])
     access = load_access(written(tmp_path, text))
-    assert access.permits("add_image", Identity("u", "p", ("a",)))
-    assert not access.permits("add_image", Identity("u", "p", ("b",)))
+    assert permits(access, "add_image", Identity("u", "p", ("a",)))
+    assert not permits(access, "add_image", Identity("u", "p", ("b",)))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

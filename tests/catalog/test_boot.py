@@ -5,6 +5,7 @@ The emulator is a stand-in that writes down what it was given; what it would do 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ from imgtool.catalog.images import New
 from imgtool.catalog.service import Catalog
 from imgtool.config.config import Config
 from imgtool.conversion.qemu_packages import how_to_install
-from imgtool.errors import RefusedError, ToolError, ToolMissingError, UnsupportedError
+from imgtool.errors import OutputError, RefusedError, ToolError, ToolMissingError, UnsupportedError
 from tests.catalog.emulators import stand_ins
-from tests.catalog.launched import filled, of_format
+from tests.catalog.launched import filled, folder_of, of_format
+from tests.conversion.standin import gone
 from tests.kit import ROOT
 
 #: Writes its arguments down, one a line; waits for a line where it is told to; ends as it is told to.
@@ -32,6 +35,16 @@ STAND_IN = """#!/bin/sh
 printf '%s\\n' "$@" > "$RECORD"
 test -z "$WAIT" || { echo started; read line; echo lived > "$RECORD.lived"; }
 exit "${STATUS:-0}"
+"""
+
+#: Says so where it is asked to end, and does not.
+STUBBORN = f"""#!{sys.executable} -I
+import os, signal
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+print("started", flush=True)
+print(os.getpid(), flush=True)
+while True:
+    signal.pause()
 """
 
 
@@ -314,3 +327,91 @@ def test_a_signal_while_it_is_started(catalog: Catalog, tmp_path: Path, monkeypa
         assert made[0].poll() == -signal.SIGTERM
     assert not (tmp_path / "record.lived").exists()
     assert catalog.instances.delete("one").name == "one"
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    """The next line of another process, or of the emulator that it runs."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_who_ends_us_twice_ends_one_that_will_not_end(catalog: Catalog, tmp_path: Path) -> None:
+    """A second interruption, while the emulator is asked to end, ends it at once; then the instance is free."""
+    record = catalog.instances.create("one", "base", "plain")
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text(STUBBORN)
+    with booting(catalog) as process:
+        emulator = int(told(process))
+        try:
+            process.send_signal(signal.SIGINT)
+            assert told(process) == "asked"
+            process.send_signal(signal.SIGINT)
+            assert process.wait() in (-signal.SIGINT, 130)
+            assert gone(emulator, 0.2)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(emulator, signal.SIGKILL)
+    assert folder_of(catalog) == ["root.qcow2"]
+    assert catalog.instances.delete("one") == record
+
+
+def test_a_signal_while_it_is_killed(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed and waited for all the same."""
+    catalog.instances.create("one", "base", "plain")
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text(STUBBORN)
+    monkeypatch.setattr(boot, "_GRACE", 0.0)
+    made: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    class Interrupted(start[bytes]):
+        def __init__(self, words: list[str], pass_fds: tuple[int, ...]) -> None:
+            super().__init__(words, pass_fds=pass_fds, stdout=subprocess.PIPE)
+            made.append(self)
+            assert self.stdout is not None
+            assert self.stdout.readline() == b"started\n"
+            signal.raise_signal(signal.SIGINT)
+
+        def kill(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().kill()
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        catalog.instances.boot("one")
+    try:
+        assert made[0].returncode == -signal.SIGKILL
+    finally:
+        start.kill(made[0])
+        made[0].communicate()
+
+
+def test_a_machine_that_lives_on_keeps_its_instance(catalog: Catalog, impatient: None) -> None:
+    """Whoever started it lets go; it holds the instance until it ends, and then nothing is left of that."""
+    record = catalog.instances.create("one", "base", "plain")
+    with catalog.instances.store.hold(record.id) as claim:
+        claim.run()
+        machine = os.dup(claim.fd)
+    try:
+        assert catalog.instances.show("one").status == "running"
+        with pytest.raises(RefusedError, match="it runs, or another process is at it"):
+            catalog.instances.delete("one")
+    finally:
+        os.close(machine)
+    assert catalog.instances.show("one").status == "ready"
+    catalog.instances.boot("one")
+    assert folder_of(catalog) == ["root.qcow2"]
+    assert catalog.instances.delete("one") == record
+
+
+def test_one_whose_lock_cannot_be_written(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the instance is not held after that."""
+    record = catalog.instances.create("one", "base", "plain")
+
+    def failing(fd: int, size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "ftruncate", failing)
+        with pytest.raises(OutputError, match="the store cannot be written: Input/output error"):
+            catalog.instances.store.hold(record.id)
+    assert not catalog.instances.store.held(record.id)
+    assert catalog.instances.delete("one") == record

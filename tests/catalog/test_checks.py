@@ -141,6 +141,11 @@ def symlink_there(catalog: Catalog) -> None:
     blob(catalog).symlink_to("nowhere")
 
 
+def of_no_time(catalog: Catalog) -> None:
+    """The record tells no time of its making."""
+    execute(catalog, "UPDATE images SET created_at = 'abc'")
+
+
 def nothing(catalog: Catalog) -> None:
     """All is as it was made."""
 
@@ -162,6 +167,7 @@ def nothing(catalog: Catalog) -> None:
         (as_raw, {"CAT304"}),
         (resized, {"CAT304"}),
         (folder_there, {"CAT305"}),
+        (of_no_time, {"CAT308"}),
         (linked, set()),
         (nothing, set()),
     ],

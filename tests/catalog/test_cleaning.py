@@ -144,6 +144,19 @@ def test_one_bad_image_ends_nothing(open_it: Open, tmp_path: Path) -> None:
         until(told, lambda one: one.done is not None and not one.done.failed)
 
 
+def test_a_missing_table_ends_nothing(open_it: Open, tmp_path: Path) -> None:
+    """It is told, and when the table is back it goes on."""
+    catalog = open_it()
+    with catalog.database.write() as connection:
+        connection.execute(text("ALTER TABLE images RENAME TO pictures"))
+    with staying(open_it()) as told:
+        assert "images" in str(until(told, lambda one: one.what == "failed").error)
+        with catalog.database.write() as connection:
+            connection.execute(text("ALTER TABLE pictures RENAME TO images"))
+        deleted(catalog, tmp_path)
+        until(told, cleaned(1))
+
+
 def test_it_stops_between_two_images(open_it: Open, tmp_path: Path) -> None:
     """What is left is for the next one."""
     catalog = open_it()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -139,8 +140,9 @@ def test_info_is_for_readers(catalog: Catalog) -> None:
     catalog.delete("web")
     (told,) = objects(run("info", "--json", "--as", "ann:lab:reader"), "catalog")
     assert (told["owners"], told["pending"], told["waiting"]) == ({}, None, [])
-    assert told["images"] == {"pending_delete": 1}
+    assert (told["images"], told["bytes"]) == ({}, {})
     (mine,) = objects(run("info", "--json", "--as", "ann:ops:reader"), "catalog")
+    assert (mine["images"], mine["bytes"]) == ({"pending_delete": 1}, {"pending_delete": len(GOOD)})
     assert (mine["owners"], mine["pending"]["id"]) == ({"ops": {"images": 1, "size": len(GOOD)}}, ID)  # type: ignore[index] # of the schema
     assert run("info", "--as", "ann:lab:none").exit_code == 6
 
@@ -177,10 +179,24 @@ def test_scrub_goes_on_where_one_blob_stays(catalog: Catalog) -> None:
     assert f"image {ID}: " in done.stderr
 
 
+def test_delays_that_no_date_reaches(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are refused, by the option and the variable."""
+    catalog.delete("web")
+    done = run("scrub", "--delay", "999999999999w")
+    assert (done.exit_code, done.stderr) == (2, "imgtool: --delay: a duration is from 0 to 1000 years (365250d)\n")
+    monkeypatch.setenv("IMGTOOL_SCRUBBER_DELAY", "999999999999w")
+    assert run("info").exit_code == 2
+    monkeypatch.setenv("IMGTOOL_SCRUBBER_DELAY", "365250d")
+    (told,) = objects(run("info", "--json"), "catalog")
+    assert told["pending"]["due_at"].startswith("30")  # type: ignore[index] # of the schema
+
+
 def test_scrub_is_refused(catalog: Catalog) -> None:
     """To others than administrators; while another is at it; with options that do not fit."""
     assert run("scrub", "--as", "ann:ops:member").exit_code == 6
+    heard = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert run("scrub", "--daemon", "--as", "ann:ops:member").exit_code == 6
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == heard
     with acquire(catalog.database, "scrub", holder="there:1"):
         done = run("scrub")
         assert (done.exit_code, "there:1 is at it" in done.stderr) == (6, True)
@@ -253,6 +269,22 @@ def test_repair_goes_on_where_something_stays(catalog: Catalog, monkeypatch: pyt
     assert done.stderr == f"imgtool: {catalog.store.place}: {ID}.7 stays\n"
 
 
+def test_an_import_of_a_text_that_is_none(catalog: Catalog, folder: Path) -> None:
+    """A lone surrogate, as JSON allows it: that image is refused, and the next one comes."""
+    catalog.reserve(New("bare", "ops", id=OTHER))
+    run("export", "out", "--quiet")
+    manifest = folder / "out" / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"web"', '"a\\ud800b"'))
+    run("init", "--catalog", "second")
+    came = run("import", "out", "--catalog", "second", "--json")
+    assert came.exit_code == 3
+    told = objects(came, "transfer")
+    assert [(one["what"], one["why"]) for one in told] == [
+        ("failed", "line 1 of the manifest: name: is not UTF-8"),
+        ("imported", None),
+    ]
+
+
 def test_export_and_import(catalog: Catalog, folder: Path) -> None:
     """A line an image; the worst status is the end."""
     catalog.reserve(New("bare\u202e", "ops", id=OTHER))
@@ -271,7 +303,7 @@ def test_export_and_import(catalog: Catalog, folder: Path) -> None:
     assert came.stdout == f"{ID} web: imported, 1.75 KiB\n{OTHER} bare\\u202e: imported, without data\n"
     again = run("import", "out", "--catalog", "second")
     assert (again.exit_code, again.stdout) == (6, "")
-    assert f"imgtool: failed: image {ID} is here already (active)\n" in again.stderr
+    assert f"imgtool: {ID} web: failed: image {ID} is here already (active)\n" in again.stderr
     told = objects(run("import", "out", "--catalog", "second", "--skip-existing", "--json"), "transfer")
     assert [(one["what"], one["exit"]) for one in told] == [("skipped", 0)] * 2
     assert run("import", "nowhere").exit_code == 3

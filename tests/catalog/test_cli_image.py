@@ -154,6 +154,7 @@ WRONG: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--file", "disk.img", "--id", "web"), 2, "an image's id is a UUID, not 'web'"),
     (("--file", "disk.img", "--property", "lonely"), 2, "--property is NAME=VALUE, not 'lonely'"),
     (("--file", "disk.img", "--property", "=x"), 2, "--property is NAME=VALUE"),
+    (("--file", "disk.img", "--property", "a=1", "--property", "a=2"), 2, "--property a is given as '1' and as '2'"),
     (("--file", "disk.img", "--property", "status=active"), 6, "status is set by the catalog alone"),
     (("--file", "disk.img", "--property", "owner=me"), 6, "owner is a field of its own"),
     (("--file", "disk.img", "--property", "os_glance_x=1"), 6, "'os_glance_x' is a reserved name"),
@@ -227,14 +228,20 @@ def test_ways_into_the_store(typed: Typed) -> None:
 
 
 def test_quotas(typed: Typed) -> None:
-    """Too many images are refused before one is made; too many bytes kill."""
+    """Too many images, or bytes, are refused before one is made; a stream of too many is killed on its way."""
     full = Typed(typed.folder, more={"IMGTOOL_QUOTAS_OWNER_IMAGES": "7"})
     status, told = full.refused("create", "more")
     assert (status, told) == (6, "imgtool: ops has 7 images, and may have 7\n")
     heavy = Typed(typed.folder, more={"IMGTOOL_QUOTAS_BYTES": "1M"})
-    done = heavy("create", "more", "--file", "disk.img")
+    status, told = heavy.refused("create", "more", "--file", "disk.img")
+    assert status == 6
+    assert "imgtool: the catalog has " in told
+    assert typed("list", "--name", "more", "--json").stdout == ""
+    most = sum(one["size"] or 0 for one in map(json.loads, typed("list", "--json").stdout.splitlines()))
+    tight = Typed(typed.folder, more={"IMGTOOL_QUOTAS_BYTES": str(most + (8 << 20))})
+    done = tight("create", "more", "--file", "-", "--disk-format", "raw", stdin=bytes(64 << 20))
     assert (done.exit_code, table_of(done.stdout)["status"]) == (6, "killed")
-    assert "the catalog has " in done.stderr
+    assert "more than 8 MiB, which is all that the quotas leave" in done.stderr
 
 
 def test_who_may_create(typed: Typed) -> None:

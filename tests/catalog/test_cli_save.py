@@ -135,6 +135,7 @@ def damage(catalog: Catalog, identifier: str) -> None:
         (("-o", ""), "the name of the file is empty"),
         (("-o", "x", "--level", "3"), "--level is for converting"),
         (("-o", "x", "--member", "y"), "--member is for converting"),
+        (("-o", "x", "--if-unsafe", "allow"), "--if-unsafe is for converting"),
         (("-o", "x", "--to", "raw", "--resume"), "a conversion cannot go on"),
         (("-o", "-", "--to", "raw"), "which a pipe cannot"),
         (("-o", "-", "--resume"), "a pipe has nothing to go on with"),

@@ -18,9 +18,13 @@ from sqlalchemy import text
 
 from imgtool.catalog import migrate
 from imgtool.catalog.database import Database, now, open_database, stamp
+from imgtool.catalog.images import New
 from imgtool.catalog.migrate import back_up
+from imgtool.catalog.service import Catalog
 from imgtool.catalog.tables import REVISIONS, tables
+from imgtool.config.config import Config
 from imgtool.errors import ImgtoolError, InputError, NotFoundError, OutputError, RefusedError, UsageError
+from tests.catalog.made import ID
 from tests.kit import ROOT
 
 
@@ -181,6 +185,35 @@ def test_a_full_or_read_only_place_is_a_failure_to_write(tmp_path: Path) -> None
             write(database, "PRAGMA max_page_count = 1", LEASE.format("b" * 100_000))
         with pytest.raises(OutputError, match=r"catalog.db: it cannot be written"):
             write(database, "PRAGMA query_only = ON", LEASE)
+
+
+def test_numbers_that_are_too_large(database: Database) -> None:
+    """Those of more than 63 bits are a failure in words, on either."""
+    with pytest.raises(InputError, match="a number is larger than it can hold"), database.write() as connection:
+        connection.execute(tables().leases.insert().values(name="a", holder="b", generation=1, expires_at=1 << 63))
+
+
+def test_what_its_own_rules_do_not_allow(database: Database) -> None:
+    """What is there already is a conflict; anything else cannot be written."""
+    write(database, LEASE)
+    with pytest.raises(RefusedError, match=r"another has that already, or was faster with it \(.*leases"):
+        write(database, LEASE)
+    with pytest.raises(OutputError, match=r"its own rules do not allow that \("):
+        write(database, f"INSERT INTO image_reports VALUES ('{ID}', '')")
+
+
+def test_a_table_that_is_missing(place: str, tmp_path: Path) -> None:
+    """Is told, whatever asks for it."""
+    config = Config(location=place, store=str(tmp_path / "store"))
+    with Catalog.open(identity="root:ops:admin", create=True, config=config) as catalog:
+        write(catalog.database, "ALTER TABLE images RENAME TO pictures")
+        for verb in (catalog.list, catalog.scrub, catalog.info, lambda: catalog.reserve(New("web", "ops"))):
+            with pytest.raises(InputError, match="images"):
+                verb()
+        assert migrate.revision_of(catalog.database) == REVISIONS[-1]
+        write(catalog.database, "ALTER TABLE alembic_version RENAME TO lost")
+        with pytest.raises(InputError, match="has tables of images, and is no catalog"):
+            migrate.revision_of(catalog.database)
 
 
 def test_times(database: Database) -> None:

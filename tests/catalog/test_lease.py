@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
-from imgtool.catalog.database import Database
-from imgtool.catalog.lease import acquire
+from imgtool.catalog.database import Database, now
+from imgtool.catalog.lease import TERM, acquire
+from imgtool.catalog.tables import tables
 from imgtool.errors import RefusedError
 from tests.kit import ROOT
 
@@ -69,6 +72,29 @@ def test_of_many_processes_one_gets_it(place: str, database: Database) -> None:
     told = [process.communicate()[0] for process in started]
     assert all(process.returncode == 0 for process in started)
     assert "".join(told) == "got it\n"
+
+
+def test_a_wait_for_another_does_not_end_its_lease(database: Database) -> None:
+    """Who waited while another took it does not take its end for that of a clock that went back."""
+    acquire(database, "scrub").release()
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            acquire(database, "scrub")
+        except RefusedError as error:
+            told.append(str(error))
+
+    waiting = threading.Thread(target=ask)
+    leases = tables().leases
+    with database.write() as connection:
+        connection.execute(update(leases).values(holder="other"))
+        waiting.start()
+        time.sleep(0.3)
+        connection.execute(update(leases).values(expires_at=now(connection) + TERM * 1_000_000))
+    waiting.join()
+    assert len(told) == 1
+    assert told[0].startswith("other is at it")
 
 
 def test_a_clock_that_went_back(database: Database) -> None:

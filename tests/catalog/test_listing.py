@@ -66,6 +66,15 @@ def test_filters(database: Database) -> None:
         assert names(database, filters) == expected, filters
 
 
+@pytest.mark.parametrize("size", [-1, 1 << 63, 1 << 70])
+def test_sizes_that_no_image_has(database: Database, size: int) -> None:
+    """Are refused, whatever the database could compare with."""
+    for filters in (Filters(size_min=size), Filters(size_max=size)):
+        with pytest.raises(UsageError, match="is from 0 to 9223372036854775807"):
+            names(database, filters)
+    assert names(database, Filters(size_max=(1 << 63) - 1)) == []
+
+
 def test_what_a_project_sees(database: Database) -> None:
     """Its own, what is public, and what is shared with it and taken; community images where they are asked for."""
     with database.write() as connection:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imgtool.catalog.images import New
+from imgtool.catalog import images
+from imgtool.catalog.images import Changes, New
 from imgtool.catalog.service import Catalog
 from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
-from imgtool.errors import OutputError, RefusedError, UsageError
+from imgtool.errors import OutputError, RefusedError, RejectedError, UsageError
 from tests.catalog.test_upkeep import sound
 from tests.kit import ROOT, fixture
 
 GOOD = fixture("qcow2/plain.qcow2")
+BAD = b"QFI\xfb" + bytes(2000)
 
 
 def config_of(place: str, tmp_path: Path) -> Config:
@@ -74,6 +78,69 @@ def test_repair_on_a_machine_that_sees_no_locks(
         assert catalog.show("db").status == "killed"
         assert sound(catalog) == {"active": 1, "killed": 1}
         assert record.status == "active"
+
+
+def test_a_stale_rejection_says_nothing_of_the_data(
+    catalog: Catalog, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload that was given up ends in its rejection; the verdict stays that of the one that took over."""
+    with Catalog.open(identity="root:ops:admin", config=config_of(catalog.config.location or "", tmp_path)) as other:
+        monkeypatch.setattr(other.store, "alive", lambda key: False)
+        taken_over: list[str] = []
+
+        def meanwhile(count: int) -> None:
+            if not taken_over:
+                other.repair()
+                taken_over.append(other.upload("web", image).status)
+
+        with pytest.raises(RejectedError) as caught:
+            catalog.create(New("web", "ops"), BytesIO(BAD), progress=meanwhile)
+    assert caught.value.findings
+    assert taken_over == ["active"]
+    assert json.loads(catalog.report("web") or "")["accepted"] is True
+    assert catalog.show("web").status == "active"
+    assert sound(catalog) == {"active": 1}
+
+
+def test_the_owner_that_pays_is_the_one_at_the_end(place: str, tmp_path: Path) -> None:
+    """An image that gets another owner while its data comes needs room with that one."""
+    config = config_of(place, tmp_path)._replace(owner_bytes=len(GOOD))
+    with Catalog.open(identity="root:ops:admin", create=True, config=config) as catalog:
+        catalog.create(New("full", "dev"), BytesIO(GOOD))
+        moved: list[str] = []
+
+        def move(count: int) -> None:
+            if not moved:
+                moved.append(catalog.change("web", Changes(owner="dev")).owner)
+
+        with pytest.raises(RefusedError, match=r"dev has .* do not fit"):
+            catalog.create(New("web", "ops"), BytesIO(GOOD), progress=move)
+        assert moved == ["dev"]
+        assert sound(catalog) == {"active": 1, "killed": 1}
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)  # those who write to a file are alone
+def test_two_verdicts_at_once(catalog: Catalog, tmp_path: Path) -> None:
+    """The second waits for the first, and is the one that is kept."""
+    identifier = catalog.reserve(New("web", "ops")).id
+    with Catalog.open(identity="root:ops:admin", config=config_of(catalog.config.location or "", tmp_path)) as other:
+
+        def second() -> None:
+            with other.database.write() as connection:
+                images.keep_verdict(connection, identifier, "second")
+
+        with ThreadPoolExecutor(1) as pool:
+            with catalog.database.write() as connection:
+                images.keep_verdict(connection, identifier, "first")
+                told = pool.submit(second)
+                while not connection.exec_driver_sql(WAITING).scalar() and not told.done():
+                    pass
+            told.result()
+    assert catalog.report("web") == "second"
+
+
+#: True while somebody waits for a transaction to end.
+WAITING = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
 
 
 def _orphans_of(catalog: Catalog) -> list[str]:

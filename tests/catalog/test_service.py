@@ -7,9 +7,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,31 +26,19 @@ from imgtool.errors import (
     RejectedError,
     UsageError,
 )
+from imgtool.inspection.validate import policy_named
 from imgtool.model.image import ImageRecord
+from tests.catalog.launched import As
 from tests.catalog.made import ID
+from tests.containers.oversized import oversized
 from tests.kit import fixture
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-As = Callable[..., Catalog]
+
 GOOD = fixture("qcow2/plain.qcow2")
 BAD = b"QFI\xfb" + bytes(2000)
-
-
-@pytest.fixture
-def as_(tmp_path: Path) -> Iterator[As]:
-    """Open one catalog as anybody."""
-    opened: list[Catalog] = []
-
-    def open_as(who: str = "root:ops:admin", **settings: object) -> Catalog:
-        config = Config(location=str(tmp_path / "catalog"))._replace(**settings)
-        opened.append(Catalog.open(identity=who, create=True, config=config))
-        return opened[-1]
-
-    yield open_as
-    for catalog in opened:
-        catalog.close()
 
 
 def image(tmp_path: Path, content: bytes = GOOD, name: str = "disk.img") -> str:
@@ -159,6 +147,21 @@ def test_claims_must_hold(as_: As, tmp_path: Path) -> None:
     assert store_of(tmp_path) == [f"{record.id}.1"]
 
 
+class Endless(io.RawIOBase):
+    """A stream of zeros without end, which tells how many it gave."""
+
+    def __init__(self, went: list[int]) -> None:
+        self._went = went
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._went.append(len(buffer))
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
+
+
 class Failing(io.RawIOBase):
     """A stream that gives a little, and then fails."""
 
@@ -220,14 +223,65 @@ def test_quotas_and_ceilings(as_: As, tmp_path: Path) -> None:
     path = image(tmp_path)
     with pytest.raises(RefusedError, match="an image may have 100 B here"):
         as_(image_size=100).create(New("a", "ops"), path)
+    tight = as_(owner_bytes=10)
     with pytest.raises(RefusedError, match=f"ops has 0 bytes, and may have 10: {len(GOOD)} more do not fit"):
-        as_(owner_bytes=10).create(New("b", "ops"), path)
-    assert [as_().show(name).status for name in "ab"] == ["killed", "killed"]
+        tight.create(New("b", "ops"), path)
+    assert as_().list(Filters(name="b")) == ()
+    tight.reserve(New("b", "ops"))
+    with pytest.raises(RefusedError, match=f"{len(GOOD)} more do not fit"):
+        tight.upload("b", path)
+    assert [as_().show(name).status for name in "ab"] == ["killed", "queued"]
+    went: list[int] = []
+    with pytest.raises(RefusedError, match="more than 10 B, which is all that the quotas leave"):
+        tight.upload("b", Endless(went))
+    assert as_().show("b").status == "killed"
+    assert 0 < sum(went) <= 4 << 20
+    before = list(went)
+    with pytest.raises(RefusedError, match="ops has 0 bytes, and may have 0: 1 more do not fit"):
+        as_(owner_bytes=0).upload("b", Endless(went))
+    assert (as_().show("b").status, went) == ("killed", before)
     assert store_of(tmp_path) == []
     with pytest.raises(RefusedError, match="the catalog has 2 images, and may have 2"):
         as_(total_images=2).create(New("c", "ops"))
     with pytest.raises(RejectedError):
         as_(disk_formats=("raw",)).create(New("d", "ops"), path)
+
+
+def test_a_new_owner_needs_room(as_: As, tmp_path: Path) -> None:
+    """Images and bytes of the one who gets an image; of the catalog it has them already."""
+    admin = as_()
+    admin.reserve(New("mine", "dev"))
+    admin.create(New("web", "ops"), image(tmp_path))
+    with pytest.raises(RefusedError, match="dev has 1 images, and may have 1"):
+        as_(owner_images=1).change("web", Changes(owner="dev"))
+    with pytest.raises(RefusedError, match=f"dev has 0 bytes, and may have 10: {len(GOOD)} more do not fit"):
+        as_(owner_bytes=10).change("web", Changes(owner="dev"))
+    assert admin.show("web").owner == "ops"
+    tight = as_(owner_images=2, owner_bytes=len(GOOD), total_images=2, total_bytes=len(GOOD))
+    assert tight.change("web", Changes(owner="dev")).owner == "dev"
+    assert tight.change("web", Changes(owner="dev", name="db")).name == "db"
+    with pytest.raises(UsageError):
+        admin.change("db", Changes(owner=""))
+
+
+def test_a_size_that_no_record_can_hold(as_: As, tmp_path: Path) -> None:
+    """Under a policy that lets it through: why is told, the findings are kept, and nothing is left."""
+    catalog, path = as_(), image(tmp_path, oversized())
+    size, most = 18446744073701163008, 9223372036854775807
+    lax = policy_named("permissive")._replace(severities=(("IMG201", "note"),))
+    for policy, said in (
+        ("permissive", f"IMG201 over-a-cap: the virtual size of {size} bytes is over {most}"),
+        (lax, f"the virtual size of {size} bytes is more than a record can hold ({most})"),
+    ):
+        with pytest.raises(RejectedError) as caught:
+            catalog.create(New("large", "ops"), path, policy=policy)
+        assert str(caught.value) == said
+        assert [getattr(one, "code", None) for one in caught.value.findings] == ["IMG201"]
+        record = catalog.show("large")
+        assert (record.status, record.reason) == ("killed", said)
+        assert json.loads(catalog.report("large") or "")["findings"][0]["code"] == "IMG201"
+        catalog.delete(record.id)
+    assert store_of(tmp_path) == []
 
 
 def test_a_session(as_: As, tmp_path: Path) -> None:
@@ -254,6 +308,11 @@ def test_a_session(as_: As, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="may not scrub catalog"):
         ann.scrub()
     assert admin.scrub() == (0, 0, 0, ())
+    for delay in (-1, 10**14):
+        with pytest.raises(UsageError, match="from 0 to 1000 years"):
+            admin.scrub(delay=delay)
+        with pytest.raises(UsageError, match="from 0 to 1000 years"):
+            admin.keep_scrubbing(Event(), lambda told: None, delay=delay)
     assert admin.scrub(delay=0) == (1, 1, len(GOOD), ())
     assert store_of(tmp_path) == []
     assert admin.show(record.id).status == "deleted"
@@ -272,42 +331,25 @@ def test_without_a_grace_period(as_: As, tmp_path: Path) -> None:
     assert store_of(tmp_path) == []
 
 
-def test_who_sees_and_changes_what(as_: As) -> None:
-    """What is not one's own is not there, or not to be changed."""
-    ann, bob, admin = as_("ann:lab:member"), as_("bob:dev:member"), as_()
-    ann.reserve(New("mine", "lab", visibility="private"))
-    record = ann.reserve(New("shared", "lab"))
-    with pytest.raises(RefusedError):
-        ann.reserve(New("x", "dev"))
-    with pytest.raises(RefusedError, match="publicize"):
-        ann.change("mine", Changes(visibility="public"))
-    for called in ("mine", "shared", record.id):
-        with pytest.raises(NotFoundError):
-            bob.show(called)
-    assert ann.add_member("shared", "dev").status == "pending"
-    assert bob.show("shared").id == record.id
-    assert bob.list() == ()
-    with pytest.raises(RefusedError):
-        ann.set_member("shared", "dev", "accepted")
-    assert bob.set_member("shared", "dev", "accepted").status == "accepted"
-    assert [one.name for one in bob.list()] == ["shared"]
-    for call in (
-        lambda: bob.change("shared", Changes(name="x")),
-        lambda: bob.delete("shared"),
-        lambda: bob.add_member("shared", "all"),
-        lambda: bob.upload("shared", io.BytesIO(GOOD)),
-        lambda: bob.history("shared"),
-    ):
-        with pytest.raises(RefusedError, match="may not"):
-            call()
-    ann.add_member("shared", "third")
-    assert [one.member for one in bob.members("shared")] == ["dev"]
-    assert [one.member for one in ann.members("shared")] == ["dev", "third"]
-    ann.remove_member("shared", "dev")
-    assert bob.list() == ()
-    assert admin.change("mine", Changes(visibility="public"), tags=["t"], properties={"k": "v"}).tags == ("t",)
-    assert bob.show("mine").properties == {"k": "v"}
-    assert ann.unset("mine", tags=["t"], properties=["k"]).properties == {}
+def test_formats_of_a_killed_image(as_: As, tmp_path: Path) -> None:
+    """They can be set right, as it has no data, and then it takes what was meant."""
+    catalog = as_()
+    with pytest.raises(RejectedError):
+        catalog.create(New("web", "ops", disk_format="raw"), image(tmp_path))
+    assert catalog.show("web").status == "killed"
+    catalog.change("web", Changes(disk_format="qcow2"))
+    assert catalog.upload("web", image(tmp_path)).status == "active"
+    with pytest.raises(RefusedError, match="is active: formats are fixed"):
+        catalog.change("web", Changes(disk_format="raw"))
+
+
+@pytest.mark.parametrize("how", ["move", "link"])
+def test_streams_are_copied_however_files_come(as_: As, how: str) -> None:
+    """What is configured is for files; a stream that somebody asks to have moved is a mistake."""
+    catalog = as_(importing=how)
+    assert catalog.create(New("web", "ops"), io.BytesIO(GOOD)).status == "active"
+    with pytest.raises(UsageError, match="a stream cannot be imported by"):
+        catalog.create(New("db", "ops"), io.BytesIO(GOOD), how=how)  # type: ignore[arg-type] # it is one of the ways
 
 
 def test_a_change_is_whole(as_: As) -> None:

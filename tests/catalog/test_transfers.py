@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from imgtool.catalog.images import New
+from imgtool.catalog.images import Changes, New
 from imgtool.catalog.listing import Filters
 from imgtool.catalog.moves import begin_upload
 from imgtool.catalog.service import Catalog
@@ -105,6 +105,18 @@ def test_everything_arrives(open_at: Open, server: Server, tmp_path: Path, way: 
     assert {(one.what, one.exit) for one in refused} == {("failed", 6)}
     holes = (tmp_path / "out" / "blobs" / next(one.id for one in done if one.name == "shared\u202e")).stat()  # type: ignore[arg-type] # it has one
     assert holes.st_blocks * 512 < holes.st_size
+
+
+def test_a_min_disk_that_is_less_than_the_disk(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """Is what its owner said, and no claim on the way: a copy takes it over."""
+    path = tmp_path / "three.raw"
+    with open(path, "wb") as file:
+        file.truncate(3 << 30)
+    catalog.create(New("three", "ops", disk_format="raw"), path)
+    catalog.change("three", Changes(min_disk=1))
+    catalog.export(tmp_path / "out")
+    assert {one.what for one in second.import_from(tmp_path / "out")} == {"imported"}
+    assert (second.show("three").status, second.show("three").min_disk) == ("active", 1)
 
 
 def test_what_was_named_alone(catalog: Catalog, tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def test_defaults_are_those_of_the_table(tmp_path: Path) -> None:
     assert (config.delay, config.wakeup, config.image_size) == (604_800, 300, 1 << 40)
 
 
+@pytest.mark.parametrize("digits", ["8000000000000000", "f" * 5000])
+def test_a_number_that_nothing_can_hold(tmp_path: Path, digits: str) -> None:
+    """It is a fault of the file, however many digits it has; so is one that is less than nothing."""
+    least = f"quotas.images = 0x{digits}"
+    assert any("a number of at most 9223372036854775807 is needed" in one for one in faults(tmp_path, least))
+
+
 def test_keys_are_told_apart() -> None:
     """Names, fields, variables and options are used once; every field has a key."""
     for names in ([key.name for key in KEYS], [key.field for key in KEYS], [key.variable for key in KEYS]):
@@ -174,6 +181,20 @@ def test_the_current_folder_is_never_looked_at(tmp_path: Path, monkeypatch: pyte
     assert usual_location() == str(tmp_path / "data" / "imgtool" / "catalog")
 
 
+def test_names_in_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is taken from the current folder is a mistake where that was removed."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    said = "the current folder is gone"
+    with pytest.raises(UsageError, match=f"imgtool.toml: {said}"):
+        load_config(file="imgtool.toml", environ={})
+    with pytest.raises(UsageError, match=f"mine.toml: {said}"):
+        load_config(environ={"IMGTOOL_CONFIG": "mine.toml"})
+    with pytest.raises(UsageError, match=f"IMGTOOL_STORE_LOCATION: ./srv: {said}"):
+        load_config(file=written(tmp_path, ""), environ={"IMGTOOL_STORE_LOCATION": "srv"})
+
+
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_a_file_that_is_named_must_be_there(tmp_path: Path, by_variable: bool) -> None:
     """Named by the option or the variable: a missing one, a folder, bytes that are no text are failures."""
@@ -212,10 +233,14 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, by_variable: bool) -
         ("[limits]\ntags = true", "limits.tags: a whole number from 0 is needed"),
         ("[limits]\nimage_size = '12 parsecs'", "limits.image_size: not a size: '12 parsecs'"),
         ("[scrubber]\ndelay = '-1d'", "scrubber.delay: not a duration: '-1d'"),
+        ("[scrubber]\ndelay = '999999999999w'", "scrubber.delay: a duration is from 0 to 1000 years"),
+        ("[scrubber]\ndelay = 9223372036854775807", "scrubber.delay: a duration is from 0 to 1000 years"),
+        ("[scrubber]\nwakeup = 9223372036854775807", "scrubber.wakeup: a duration is from 0 to 1000 years"),
         ("[scrubber]\nwakeup = 0", "scrubber.wakeup: at least one second is needed"),
         ("[quotas]\nimages = -1", "quotas.images: a whole number from 0 is needed, not -1"),
         ("[quotas", "not TOML: "),
-        ("a = " + "[" * 5000, "not TOML: "),
+        ("a = " + "[" * 5000, "not TOML: its values are nested too deeply"),
+        ("a = " + "9" * 5000, "not TOML: a number has too many digits"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, said: str) -> None:

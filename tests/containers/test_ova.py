@@ -26,6 +26,7 @@ from imgtool.containers.envelope.quantity import quantity, unit_bytes
 from imgtool.containers.envelope.reader import disk_format
 from imgtool.containers.ova.facts import OvaFacts
 from imgtool.limits import DEFAULT
+from tests.containers.oversized import OVERSIZED, oversized
 from tests.kit import codes, faults, fixture, no_bug, report_of
 from tests.test_golden import plain, stream_of
 
@@ -166,6 +167,18 @@ def test_sizes_of_members_stand_in_for_unknown_capacities() -> None:
     assert report.virtual_size == 1 << 20
     (finding,) = [one for one in report.findings if one.code == "OVF003"]
     assert finding.severity == "warning"
+
+
+def test_disks_that_together_are_too_large() -> None:
+    """Each is below the cap, and their sum is over it, by what the descriptor says or by what they are."""
+    for unknown in (False, True):
+        report = report_of(oversized(unknown=unknown))
+        assert report.virtual_size == 2 * OVERSIZED > DEFAULT.virtual_size > OVERSIZED
+        assert [one.virtual_size for one in report.members] == [None, OVERSIZED, OVERSIZED]
+        (told,) = (one for one in report.findings if one.code == "IMG201")
+        assert told.message == f"the virtual size of {2 * OVERSIZED} bytes is over {DEFAULT.virtual_size}"
+        assert told.field == "virtual size"
+    assert "IMG201" not in codes(report_of(oversized(1)))
 
 
 def test_compressed_file() -> None:

@@ -91,6 +91,8 @@ def test_a_file_changes_its_base() -> None:
     ("text", "told"),
     [
         ("disk = [", "not TOML"),
+        ("a = " + "[" * 5000, "not TOML: its values are nested too deeply"),
+        ("a = " + "9" * 5000, "not TOML: a number has too many digits"),
         ('fail_off = "error"', "unknown key 'fail_off' (did you mean 'fail_on'?)"),
         ('fail_on = "note"', "fail_on: one of error, warning is needed, not 'note'"),
         ('base = "lax"', "base: no such policy: 'lax'"),

@@ -71,7 +71,8 @@ def command(
     A file appears only where it is right; what a pipe was given was right where the command ends with 0.
     """
     how: dict[str, Any] = {"compress": compress, "level": level, "member": member, "policy": policy}
-    given = [f"--{name}" for name, value in {**how, "option": option}.items() if value is not None]
+    said = {**how, "option": option, "if-unsafe": None if if_unsafe == "reject" else if_unsafe}
+    given = [f"--{name}" for name, value in said.items() if value is not None]
     _check(output, resume, to, given, as_json)
     how |= {"options": parsed_options(option, to) if to else {}, "if_unsafe": if_unsafe}
     with opened(config, catalog, act_as, access) as there, Board(1, progress, quiet) as board:

@@ -186,4 +186,5 @@ OTHERS: tuple[Published, ...] = (
     Published("CAT305", "data-unreadable", f"{_CAT}:data_unreadable"),
     Published("CAT306", "instance-base-differs", f"{_CAT_INSTANCES}:instance_base_differs"),
     Published("CAT307", "instance-disk-damaged", f"{_CAT_INSTANCES}:instance_disk_damaged"),
+    Published("CAT308", "record-damaged", f"{_CAT}:record_damaged"),
 )
