@@ -37,14 +37,15 @@ test -z "$WAIT" || { echo started; read line; echo lived > "$RECORD.lived"; }
 exit "${STATUS:-0}"
 """
 
-#: Says so where it is asked to end, and does not.
+#: Says so where it is asked to end, and does not. The signal waits until it is asked for: none comes into a print.
 STUBBORN = f"""#!{sys.executable} -I
 import os, signal
-signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
 print("started", flush=True)
 print(os.getpid(), flush=True)
 while True:
-    signal.pause()
+    signal.sigwait({{signal.SIGTERM}})
+    print("asked", flush=True)
 """
 
 
