@@ -134,7 +134,11 @@ def test_qcow2_zlib_to_raw(system: Path) -> None:
 
 def test_plain_both_ways(system: Path) -> None:
     """Plain qcow2 from raw and to raw, our start-up aside, which is less than half a second: what the same command
-    takes, just before, for a disk of the same format with nothing in it."""
+    takes, just before, for a disk of the same format with nothing in it.
+
+    Both programs wait for nothing but memory here, and what a host does only ever adds to that (the same writes took
+    0.5 s to 3.5 s within a minute): the fastest of many runs of each in turn are compared. The medians are printed.
+    """
     plain = system.with_name("plain.qcow2")
     run(need("qemu-img"), "convert", *TUNED, "-f", "raw", "-O", "qcow2", str(system), str(plain))
     for name, source, form, to in (
@@ -143,20 +147,23 @@ def test_plain_both_ways(system: Path) -> None:
     ):
         mine, other = system.with_name("ours.out"), system.with_name("theirs.out")
         nothing, small = qemu_create(system.with_name("nothing"), form, "1M"), system.with_name("small.out")
-        pairs, starts = [], []
-        for verify in ("content", *("none",) * 9):
+        starts, compared, spent, peer = [], [], [], []
+        for verify in ("content", *("none",) * 20):
             _gone(small)
-            start = seconds(ours(nothing, small, "--to", to, "--verify", "none"))
-            starts.append(start)
+            starts.append(seconds(ours(nothing, small, "--to", to, "--verify", "none")))
             _gone(mine)  # just before, as the peer's: memory that was given back costs the host to bring anew
-            spent = seconds(ours(source, mine, "--to", to, "--verify", verify))
+            (compared if verify == "content" else spent).append(
+                seconds(ours(source, mine, "--to", to, "--verify", verify))
+            )
             _gone(other)
-            theirs_spent = seconds(theirs(source, form, other, *TUNED, "-O", to))
-            pairs.append(((spent - start) / theirs_spent, spent / theirs_spent))
+            peer.append(seconds(theirs(source, form, other, *TUNED, "-O", to)))
         assert statistics.median(starts) < 0.5
-        print(f"{name}: {pairs[0][1]:.4f} with the content compared, start-up {starts[0]:.2f} s included")
-        print(f"{name}: {statistics.median(whole for _, whole in pairs[1:]):.4f} with the start-up")
-        judge(name, statistics.median(aside for aside, _ in pairs[1:]))
+        print(f"{name}: {compared[0] / peer[0]:.4f} with the content compared, start-up included")
+        for say, of in (("medians", statistics.median), ("fastest", min)):
+            print(f"{name}: {of(spent) / of(peer):.4f} with the start-up of {of(starts):.2f} s, {say} of 20")
+        start, median = statistics.median(starts), statistics.median(spent)
+        print(f"{name}: {(median - start) / statistics.median(peer):.4f} without it, medians")
+        judge(name, (min(spent) - min(starts)) / min(peer))
         _gone(mine, other, small)
     plain.unlink()
 
