@@ -264,6 +264,8 @@ def test_the_reader_of_the_output_may_go_away(folder: Path) -> None:
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        bufsize=0,
+        pipesize=4096,  # too small for all of it: it has to wait for its reader
     )
     assert running.stdout is not None
     assert running.stderr is not None

@@ -229,7 +229,9 @@ def test_an_upload_that_is_cut_off(typed: Typed, number: int, status: int) -> No
     assert command.stdin is not None
     command.stdin.write(GOOD)
     command.stdin.flush()
-    until(typed, lambda record: record is not None and record.status == "saving")
+    parts = (typed.folder / "catalog" / "uploads").glob
+    until(typed, lambda record: record is not None and any(part.stat().st_size for part in parts(f"{ID}*.part")))
+    assert typed.one("show", ID)["status"] == "saving"
     command.send_signal(number)
     out, err = command.communicate(timeout=30)
     assert (command.returncode, b"Traceback" in err) == (status, False)

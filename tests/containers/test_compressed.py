@@ -242,9 +242,9 @@ def test_bombs_stay_small(compress: object) -> None:
     assert callable(compress)
     data = compress(bytes(64 * MIB))
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     report = report_of(data)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     no_bug(report)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +36,26 @@ TARGETS = (
     (("--to", "qcow2", "--compress", "zstd"), "native", "qcow2"),
     (("--to", "vhdx"), "qemu-img", "vhdx"),
 )
+
+
+#: The command, which interrupts itself when so many lines are in its journal, and then comes no further.
+INTERRUPTS = """
+import os, signal, sys, threading
+from imgtool.conversion.journal import Journal
+half, add, lock, lines, never = int(sys.argv.pop(1)), Journal.add, threading.Lock(), [], threading.Event()
+def counted(*given):
+    with lock:
+        lines.append(None)
+        number = len(lines)
+    if number > half:
+        never.wait(20)
+    add(*given)
+    if number == half:
+        os.kill(os.getpid(), signal.SIGINT)
+Journal.add = counted
+from imgtool.cli.start import main
+main()
+"""
 
 
 class Images(NamedTuple):
@@ -167,7 +186,7 @@ def test_interrupted_at_half(many: Images, to: tuple[str, ...], engine: str, dri
     """Ctrl-C when half of it is done; the same command with --resume does the rest, and nothing a second time."""
     out = f"resumed-{driver}"
     command = many.command(to, out, "--json", "--progress", "json", "--resume", bad=False)
-    interrupted(many, command, many.folder / out / JOURNAL, len(many.names) // 2)
+    interrupted(many, command, len(many.names) // 2)
     before = states(many.folder / out)
     assert len(many.names) // 2 - 2 <= len(before) < len(many.names)  # two may have a line, and no name yet
     ended = started(many, command)
@@ -185,16 +204,13 @@ def test_interrupted_at_half(many: Images, to: tuple[str, ...], engine: str, dri
     all_there(many, out, driver)
 
 
-def interrupted(many: Images, command: list[str], journal: Path, lines: int) -> None:
+def interrupted(many: Images, command: list[str], lines: int) -> None:
     """Run the command until its journal has that many lines; then Ctrl-C."""
-    running = subprocess.Popen(command, cwd=many.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(60_000):
-        if journal.exists() and journal.read_bytes().count(b"\n") >= lines:
-            break
-        assert running.poll() is None
-        time.sleep(0.001)
-    running.send_signal(signal.SIGINT)
-    assert running.wait(60) == EXIT_INTERRUPTED
+    program = [sys.executable, "-c", INTERRUPTS, str(lines), *command[len(IMGTOOL) :]]
+    done = subprocess.run(
+        program, cwd=many.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False
+    )
+    assert done.returncode == EXIT_INTERRUPTED
 
 
 def states(out: Path) -> dict[str, tuple[int, int]]:

@@ -331,10 +331,10 @@ def test_vast_and_empty(tmp_path: Path) -> None:
     patched(path, 12, struct.pack("<Q", entries * 512 * 128) + struct.pack("<Q", 128))
     os.truncate(path, 65 * 512 + entries * 4)
     for name, count in (("s", 3), ("d", 1)):
-        began = time.perf_counter()
+        began = time.process_time()
         with open_disk(tmp_path / name) as disk:
             assert len(list(disk.extents())) == count
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2
 
 
 def test_everything_is_closed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.findings.core import Finding
@@ -118,6 +118,7 @@ def test_objects_are_of_their_schema(value: Conversion | Measure, schema: dict[s
 
 
 @given(_texts, _texts, _texts, _findings)
+@settings(derandomize=True, max_examples=100, deadline=None)
 def test_no_string_acts_on_a_terminal(path: str, member: str, option: str, losses: tuple[Finding, ...]) -> None:
     """Whatever is in names, options and messages: as many lines as there are facts, all of them printable."""
     done = DONE._replace(
