@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from imgtool.inspection.options import Options
 from imgtool.limits import DEFAULT, Limits
 from imgtool.model.conversion import Conversion, Measure
 from imgtool.model.report import Report
+from imgtool.sources.behind import Piece, overlap, pieces, thing
 from imgtool.sources.disk import Disk
 from imgtool.sources.file import FileSource, open_file
 from imgtool.sources.flat import FlatDisk
@@ -406,14 +406,13 @@ def _root(whole: Disk, request: Request, report: Report) -> Disk:
 
 
 def not_itself(target: str, job: Job) -> None:
-    """Raise OutputError where the target is a file, or a device, that is read."""
+    """Raise OutputError where the target is a file, or a device, that is read: also by what lies behind a device, as
+    the file of a loop device, or the disk of a partition."""
     try:
-        there = os.stat(target)
+        there = pieces(thing(os.stat(target)))
     except (OSError, ValueError):
         return
-    read = os.fstat(job.source.fd)
-    same_device = stat.S_ISBLK(there.st_mode) and stat.S_ISBLK(read.st_mode) and there.st_rdev == read.st_rdev
-    if os.path.samestat(there, read) or same_device:
+    if overlap(there, pieces(thing(os.fstat(job.source.fd)))):
         raise OutputError(f"{target}: is the source itself; name another target")
-    if any((there.st_dev, there.st_ino) == (one.device, one.inode) for one in job.followed):
+    if overlap(there, (Piece(("file", one.device, one.inode)) for one in job.followed)):
         raise OutputError(f"{target}: is a file that the source refers to; name another target")

@@ -142,9 +142,10 @@ def used(room: Path) -> int:
 
 
 @contextmanager
-def loop_device(path: Path) -> Iterator[str]:
-    """A block device that is the file at `path`."""
-    made = subprocess.run(as_root("losetup", "-f", "--show", str(path)), check=True, capture_output=True, text=True)
+def loop_device(path: Path, *options: str) -> Iterator[str]:
+    """A block device that is the file at `path`, or the part of it that the options of losetup say."""
+    command = as_root("losetup", "-f", "--show", *options, str(path))
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
     device = made.stdout.strip()
     try:
         subprocess.run(as_root("chmod", "o+rw", device), check=True)
