@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
 FILE = "catalog.db"
+MARK = "catalog-id"  #: the file that says whose data a folder has
 BUSY = 60  #: seconds that a writer waits for another
 REACH = 10  #: seconds within which a server must answer
 
@@ -209,10 +210,9 @@ def table_missing(error: ImgtoolError) -> bool:
 def _file(folder: str, create: bool) -> Database:
     path = os.path.join(folder, FILE)
     if not os.path.exists(path):
-        if not create:
-            raise NotFoundError(f"{folder}: no catalog is there; `imgtool catalog init` makes one")
-        if _has_data(folder):
-            raise RefusedError(f"{folder}: has data of images and no {FILE}: bring that back from a backup")
+        lost = has_data(folder) and not os.path.exists(path)  # nobody made it meanwhile
+        if lost or not create:
+            raise no_catalog(folder, create=create, lost=FILE if lost else None)
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's would be by the umask
@@ -232,13 +232,28 @@ def _file(folder: str, create: bool) -> Database:
     return Database(engine, path, folder, writable)
 
 
-def _has_data(folder: str) -> bool:
-    """True where a store has blobs. (The repair of an empty catalog would remove them.)"""
+def has_data(folder: str) -> bool:
+    """True where a folder has, or had, the data of a catalog. (The repair of an empty one would remove it.)"""
+    if os.path.lexists(os.path.join(folder, MARK)):
+        return True
+    return any(_has_files(os.path.join(folder, name)) for name in ("blobs", "instances"))
+
+
+def _has_files(folder: str) -> bool:
     try:
-        with os.scandir(os.path.join(folder, "blobs")) as found:
+        with os.scandir(folder) as found:
             return any(True for _ in found)
     except OSError:
         return False
+
+
+def no_catalog(place: str, *, create: bool, lost: str | None) -> ImgtoolError:
+    """The failure where no catalog is. `create`: one was to be made. `lost`: what is missing beside data that is
+    there; without it nothing is."""
+    if lost is None:
+        return NotFoundError(f"{place}: no catalog is there; `imgtool catalog init` makes one")
+    kind = RefusedError if create else NotFoundError
+    return kind(f"{place}: has data of images and no {lost}: bring that back from a backup")
 
 
 def _reader(path: str) -> sqlite3.Connection:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-from imgtool.catalog.database import FILE
+from imgtool.catalog.database import FILE, MARK
 from imgtool.catalog.held import failing, flush, hold, is_held, names, remove, same
 from imgtool.errors import ExistsError, InputError, NotFoundError, OutputError, RefusedError, UsageError
 from imgtool.sources.base import Source
@@ -31,7 +31,6 @@ from imgtool.sources.file import open_file
 Import = Literal["copy", "move", "link"]
 
 _FICLONE = 0x40049409
-_MARK = "catalog-id"
 
 _KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.[1-9][0-9]{0,8}")
 
@@ -170,7 +169,7 @@ class LocalStore(BlobStore):
         self._uploads = os.path.join(self.place, "uploads")
 
     def belong(self, catalog: str, folder: str | None, *, mark: bool = True) -> None:
-        path = os.path.join(self.place, _MARK)
+        path = os.path.join(self.place, MARK)
         inside = folder is not None and os.path.realpath(folder) == os.path.realpath(self.place)
         if not inside and os.path.lexists(os.path.join(self.place, FILE)):
             raise RefusedError(

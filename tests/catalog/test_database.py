@@ -83,6 +83,46 @@ def test_a_half_made_file_is_made_again(tmp_path: Path) -> None:
     open_database(tmp_path / "c").close()
 
 
+@pytest.mark.parametrize("kept", ["blobs/a", "instances/a", "catalog-id"])
+def test_an_empty_file_beside_data_is_no_new_catalog(tmp_path: Path, kept: str) -> None:
+    """To the repair of a new one all of the data would be nobody's."""
+    (tmp_path / "c" / kept).parent.mkdir(parents=True)
+    (tmp_path / "c" / kept).touch()
+    (tmp_path / "c" / "catalog.db").touch()
+    wanted = "c: has data of images and no catalog in catalog.db: bring that back from a backup"
+    with pytest.raises(NotFoundError, match=wanted):
+        open_database(tmp_path / "c")
+    with pytest.raises(RefusedError, match=wanted):
+        open_database(tmp_path / "c", create=True)
+    assert (tmp_path / "c" / "catalog.db").stat().st_size == 0
+    (tmp_path / "c" / "catalog.db").unlink()
+    with pytest.raises(NotFoundError, match=r"has data of images and no catalog.db: bring that back from a backup"):
+        open_database(tmp_path / "c")
+
+
+@pytest.mark.parametrize("found", ["x", "-1", "0000", "00002", ""])
+def test_a_revision_that_nobody_wrote(place: str, found: str) -> None:
+    """Is damage, and no newer version's."""
+    with open_database(place, create=True) as database, database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": found})
+    for create in (False, True):
+        with pytest.raises(InputError, match=f"is damaged: its schema is '{found}', which no imgtool wrote"):
+            open_database(place, create=create)
+
+
+@pytest.mark.parametrize(
+    ("statement", "count"),
+    [("INSERT INTO alembic_version VALUES ('0002')", "2"), ("DELETE FROM alembic_version", "no")],
+)
+def test_one_revision_is_noted(place: str, statement: str, count: str) -> None:
+    """With more, or with none and all other tables, the database is damaged; it is not said to be none."""
+    with open_database(place, create=True) as database:
+        write(database, statement)
+    for create in (False, True):
+        with pytest.raises(InputError, match=f"is damaged: the table alembic_version has {count} rows, not one"):
+            open_database(place, create=create)
+
+
 def test_others_tables_are_left_alone(tmp_path: Path) -> None:
     """A database with images of somebody else is no catalog."""
     (tmp_path / "catalog.db").touch()
@@ -134,14 +174,22 @@ def test_the_backup_is_whole(tmp_path: Path) -> None:
 
 
 def test_an_older_schema_is_migrated_after_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copy is made before the first change; a migration that fails changes nothing."""
+    """The copy is made before the first change; a migration that fails changes nothing, and leaves no copy."""
     with open_database(tmp_path, create=True) as database, database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     monkeypatch.setattr(migrate, "REVISIONS", ("0000", *REVISIONS))
-    with pytest.raises(Exception, match="0000"):  # what Alembic says of a revision that it has not
+    made: list[str] = []
+
+    def copied(folder: str, revision: str) -> str:
+        made.append(back_up(folder, revision))
+        assert os.path.exists(made[-1])
+        return made[-1]
+
+    monkeypatch.setattr(migrate, "back_up", copied)
+    with pytest.raises(InputError, match=r"catalog.db: the migration from 0000 failed: .*'0000'.*; nothing was"):
         open_database(tmp_path)
-    backups = list(tmp_path.glob("catalog-0000-*.db"))
-    assert len(backups) == 1
+    assert len(made) == 1
+    assert not list(tmp_path.glob("catalog-0000-*"))
     with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
 
@@ -274,6 +322,18 @@ def test_every_writer_comes_to_its_turn(tmp_path: Path) -> None:
     assert len(turns) == 400
     longest = max(bisect_left(turns, came) - bisect_left(turns, asked) for asked, came in waits)
     assert longest < 150, longest  # of the 300 of the others
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_a_backup_is_the_owners(tmp_path: Path, mask: int) -> None:
+    """Whatever the umask, it is for nobody else to read."""
+    open_database(tmp_path / "catalog", create=True).close()
+    before = os.umask(mask)
+    try:
+        path = back_up(str(tmp_path / "catalog"), "0001")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])

@@ -24,7 +24,7 @@ from imgtool.catalog.service import Catalog
 from imgtool.catalog.status import STATUSES
 from imgtool.catalog.tables import REVISIONS
 from imgtool.config.config import Config
-from imgtool.errors import RefusedError
+from imgtool.errors import InputError, RefusedError
 from tests.catalog.earlier import COUNT, engine_of, made_by, rows_of
 from tests.catalog.server import Server
 from tests.kit import FIXTURES, ROOT
@@ -112,6 +112,22 @@ def test_a_newer_schema_is_left_as_it_is(place: str) -> None:
     if "://" not in place:
         assert [path.name for path in Path(place).iterdir()] == ["catalog.db"]
         assert (Path(place) / "catalog.db").read_bytes() == content
+
+
+def test_a_migration_that_fails(place: str) -> None:
+    """It is told, however often it is tried; nothing is changed, and no copy stays."""
+    made_by(place, "0001", 3)
+    engine = engine_of(place)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE flavors (name INTEGER)"))
+    engine.dispose()
+    before = rows_of(place)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r": the migration from 0001 failed: .*flavors.*; nothing was changed"):
+            open_database(place)
+    assert rows_of(place) == before
+    assert revision_of(place) == "0001"
+    assert "://" in place or not list(Path(place).glob("catalog-*"))
 
 
 #: Loads all that a migration needs, says so, and migrates when it is told to.
