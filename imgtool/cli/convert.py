@@ -66,7 +66,10 @@ OutDir = Annotated[
 Verify = Annotated[
     str, typer.Option("--verify", metavar="content|none", help="Read the target back and compare the guest's bytes.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a target that exists, when the new one is whole.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace a target that exists (of a link: the link), when the new one is whole."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell what would be done and lost, and how large it gets; write nothing.")
 ]

@@ -24,10 +24,17 @@ from imgtool.targets.hidden import hidden_name, leads_to, lock, open_hidden, ren
 
 _FICLONERANGE = 0x4020940D
 
+_PERMISSIONS = 0o777  #: bits of a mode that say who may do what
+
 _ZEROS = 1024 * 1024  #: bytes of one write of zeros
 
 #: What opening a nameless file fails with where there are none: by the file system, or by the kernel.
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+
+_PROC = "/proc"
+
+#: Symbolic links that are gone along, one after the other, as Linux does.
+_LINKS = 40
 
 #: What a hard link fails with where there are none.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -101,8 +108,8 @@ class CountingOutput(Output):
 class FileOutput(Output):
     """A new file. Until `commit` it has no name (or a hidden one where the file system knows no nameless files).
 
-    `force`: an existing target is replaced, at the moment of the commit and not before. Hidden files that killed
-    runs for the same target left are removed.
+    `force`: an existing target is replaced, at the moment of the commit and not before; the new file has the
+    permissions that the old one had. Hidden files that killed runs for the same target left are removed.
     """
 
     def __init__(self, path: str, *, force: bool = False) -> None:
@@ -193,12 +200,34 @@ class FileOutput(Output):
         if not self._force:
             self._link(base, folder)
             return
+        self._permit_as(base, folder)
         if self._hidden is None:
             hidden = hidden_name(base)
             self._link(hidden, folder)
             self._hidden = os.path.join(self._folder, hidden)
         os.replace(self._hidden, self.name)
         self._hidden = None
+
+    def _permit_as(self, base: str, folder: int) -> None:
+        """Have the mode of the file that is replaced, and where that may be its owner and group; where its group may
+        not be, a group has no permissions. Raises OSError."""
+        try:
+            old = os.stat(base, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(old.st_mode):
+            return
+        new = os.fstat(self.fd)
+        if new.st_gid != old.st_gid:
+            with contextlib.suppress(OSError):
+                os.fchown(self.fd, -1, old.st_gid)
+        if new.st_uid != old.st_uid:
+            with contextlib.suppress(OSError):
+                os.fchown(self.fd, old.st_uid, -1)
+        new = os.fstat(self.fd)
+        mode = old.st_mode & (_PERMISSIONS if new.st_gid == old.st_gid else _PERMISSIONS & ~stat.S_IRWXG)
+        if stat.S_IMODE(new.st_mode) != mode:  # where a file system has no modes, they are the same
+            os.fchmod(self.fd, mode)
 
     def _settle(self, folder: int) -> None:
         """Flush the name that the target has now; where that fails, a new target has none again. Raises OSError,
@@ -320,7 +349,11 @@ def _capacity(path: str) -> int:
 
 def free_target(path: str, *, force: bool = False) -> bool:
     """Whether a target is a block device; nothing is opened. Raises what stands against writing it: ExistsError where
-    it is there and `force` does not say so, OutputError where it is something that is not written to."""
+    it is there and `force` does not say so, OutputError where it is something that is not written to.
+
+    By `force` a symbolic link is replaced itself, as rename(2) does, and not what it leads to; none into /proc is
+    (/dev/stdout, /dev/fd/1): that stands for an open file, and has no name that another could take.
+    """
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -337,8 +370,23 @@ def free_target(path: str, *, force: bool = False) -> bool:
         raise OutputError(f"{path}: is a directory; name a file in it")
     if mode and not stat.S_ISREG(mode):
         raise OutputError(f"{path}: is neither a regular file nor a block device; name a file")
+    if os.path.islink(path) and _into_proc(path):
+        raise OutputError(f"{path}: leads into /proc, to an open file, which cannot be replaced; name a file")
     if not force and os.path.lexists(path):
         raise _exists(path)
+    return False
+
+
+def _into_proc(path: str) -> bool:
+    """Whether a symbolic link leads to a name below /proc, by way of others or not."""
+    for _ in range(_LINKS):
+        folder = os.path.realpath(os.path.dirname(path))
+        if folder == _PROC or folder.startswith(_PROC + os.sep):
+            return True
+        try:
+            path = os.path.join(folder, os.readlink(path))
+        except OSError:  # the last one: no link any more, or nothing
+            return False
     return False
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from imgtool.errors import ExistsError, OutputError
 from imgtool.targets import output as module
-from imgtool.targets.output import CountingOutput, DeviceOutput, FileOutput, Output, open_output
+from imgtool.targets.output import CountingOutput, DeviceOutput, FileOutput, Output, counted_output, open_output
 from tests.kit import ROOT
-from tests.targets.kit import loop_device, small_room
+from tests.targets.kit import as_root, loop_device, small_room
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -227,6 +227,60 @@ def test_symbolic_links(folder: Path) -> None:
         assert path.read_bytes() == b"near"
     assert (folder / "image.raw").read_bytes() == b"far"
     assert names(folder) == ["dangling", "image.raw", "link"]
+
+
+def test_links_into_proc(folder: Path) -> None:
+    """They stand for open files, whose names they are not: refused, by force, too, by way of other links, too."""
+    (folder / "far").write_bytes(b"far")
+    (folder / "fds").symlink_to("/proc/self/fd")
+    with open(folder / "far", "rb") as file:
+        (folder / "link").symlink_to(f"/proc/self/fd/{file.fileno()}")
+        (folder / "longer").symlink_to("link")
+        (folder / "closed").symlink_to("/proc/self/fd/99999")
+        before = names(folder)
+        for name in ("link", "longer", "closed", f"fds/{file.fileno()}"):
+            path = os.path.join(folder, name)
+            for force in (False, True):
+                for opening in (open_output, counted_output):
+                    with pytest.raises(OutputError, match=r"leads into /proc, to an open file, .*; name a file$"):
+                        opening(path, force=force)
+            assert os.path.islink(path)
+    (folder / "by-root").symlink_to(f"/proc/self/root{folder}/far")
+    whole(folder / "by-root", b"near", force=True)
+    assert (names(folder), (folder / "far").read_bytes()) == (sorted([*before, "by-root"]), b"far")
+
+
+def test_the_old_permissions(folder: Path) -> None:
+    """By force a file gets those of the one that it replaces; none of its other bits."""
+    path = folder / "image.raw"
+    path.write_bytes(b"old")
+    for mode, kept in ((0o600, 0o600), (0o444, 0o444), (0o4755, 0o755), (0o666, 0o666)):
+        path.chmod(mode)
+        whole(path, b"new", force=True)
+        assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (kept, b"new")
+    (folder / "link").symlink_to("image.raw")
+    path.chmod(0o600)
+    whole(folder / "link", b"new", force=True)
+    assert stat.S_IMODE((folder / "link").stat().st_mode) == 0o666 & ~module.umask()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_old_owner_and_group(refused: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept where they may be; the group that has the file now has no permissions of the one that had it."""
+    path = folder / "image.raw"
+    path.write_bytes(b"old")
+    path.chmod(0o664)
+    subprocess.run(as_root("chown", "65534:65534", str(path)), check=True)
+
+    def fchown(fd: int, owner: int, group: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if refused:
+        monkeypatch.setattr(module.os, "fchown", fchown)
+    whole(path, b"new", force=True)
+    there = path.stat()
+    kept = (65534, 65534, 0o664) if os.geteuid() == 0 and not refused else (os.geteuid(), os.getegid(), 0o604)
+    assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == kept
 
 
 def test_a_link_to_a_folder_as_the_place(folder: Path, tmp_path: Path) -> None:
