@@ -14,6 +14,7 @@ EXIT_TOOL = 4
 EXIT_OUTPUT = 5
 EXIT_REFUSED = 6
 EXIT_BUG = 70
+EXIT_HUNG_UP = 129
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
 EXIT_TERMINATED = 143
@@ -28,6 +29,7 @@ EXIT_TABLE: tuple[tuple[int, str], ...] = (
     (EXIT_OUTPUT, "the output or the store cannot be written"),
     (EXIT_REFUSED, "refused by the catalog"),
     (EXIT_BUG, "a bug in imgtool (trace on stderr)"),
+    (EXIT_HUNG_UP, "the terminal went away"),
     (EXIT_INTERRUPTED, "interrupted"),
     (EXIT_PIPE, "the reader of the output went away"),
     (EXIT_TERMINATED, "terminated"),
@@ -37,6 +39,7 @@ EXIT_TABLE: tuple[tuple[int, str], ...] = (
 EXIT_ORDER: tuple[int, ...] = (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
+    EXIT_HUNG_UP,
     EXIT_BUG,
     EXIT_OUTPUT,
     EXIT_TOOL,

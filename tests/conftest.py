@@ -8,9 +8,12 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """What tests start hears Ctrl-C, also where the run itself does not (in the background of a script)."""
+    """What tests start hears Ctrl-C and a hang-up, also where the run itself does not (in the background of a script,
+    under nohup): a handler, unlike what is ignored, is not handed down."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

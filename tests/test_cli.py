@@ -277,7 +277,7 @@ def test_the_reader_of_the_output_may_go_away(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_end_it_at_once(number: signal.Signals, status: int, jobs: str, folder: Path) -> None:
     """Ctrl-C and SIGTERM in the middle of a long digest end it with their status and no trace."""
     with open(folder / "large.raw", "wb") as file:

@@ -12,6 +12,7 @@ import pytest
 PROGRAM = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from imgtool.cli import frame, main
 from imgtool.errors import OutputError
 where, number = sys.argv[1], int(sys.argv[2])
@@ -53,7 +54,7 @@ main.main()
 
 
 @pytest.mark.parametrize("where", ["library", "verb", "finalizer", "end"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_what_was_heard_decides(where: str, number: int, status: int) -> None:
     """A library that makes a failure of it, a verb's own error because of it, a place where nothing
     can be raised, the very end of the program."""
@@ -62,3 +63,11 @@ def test_what_was_heard_decides(where: str, number: int, status: int) -> None:
     )
     assert (done.returncode, done.stderr) == (status, "")
     assert done.stdout == ("done\n" if where == "end" else "")
+
+
+def test_who_asked_to_go_on_without_a_terminal_goes_on() -> None:
+    """Under nohup SIGHUP is ignored, and stays so."""
+    program = "from imgtool.cli.signals import hear\nimport os, signal\nhear()\nos.kill(os.getpid(), signal.SIGHUP)"
+    ignoring = f"import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n{program}\nprint('on')"
+    done = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "on\n", "")

@@ -15,6 +15,7 @@ from imgtool.cli.signals import heard
 from imgtool.cli.streams import let_go
 from imgtool.errors import (
     EXIT_BUG,
+    EXIT_HUNG_UP,
     EXIT_INTERRUPTED,
     EXIT_OUTPUT,
     EXIT_PIPE,
@@ -58,7 +59,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 
 #: Statuses with which work in other threads is given up.
-_ABANDONS = frozenset({EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_PIPE})
+_ABANDONS = frozenset({EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_HUNG_UP, EXIT_PIPE})
 
 
 def leave(status: int) -> NoReturn:

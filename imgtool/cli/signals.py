@@ -11,11 +11,11 @@ import os
 import signal
 import sys
 
-from imgtool.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+from imgtool.errors import EXIT_HUNG_UP, EXIT_INTERRUPTED, EXIT_TERMINATED
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived, or SIGHUP."""
 
 
 #: The statuses of the signals that were heard, in order.
@@ -25,11 +25,11 @@ _AGAIN = 0.005  #: seconds until what could not be raised is raised anew
 
 
 def hear() -> None:
-    """From now on SIGTERM raises Terminated, and SIGINT KeyboardInterrupt where it is not ignored."""
+    """From now on SIGTERM raises Terminated; unless they are ignored, SIGHUP does, and SIGINT KeyboardInterrupt."""
     sys.unraisablehook = _unraised
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _interrupt)
+    for number, handler in _HANDLERS:
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def heard() -> int | None:
@@ -39,7 +39,7 @@ def heard() -> int | None:
 
 def unhear() -> None:
     """From now on a signal ends the process, as there is nothing left to put away."""
-    for number, handler in ((signal.SIGTERM, _terminate), (signal.SIGINT, _interrupt)):
+    for number, handler in _HANDLERS:
         if signal.getsignal(number) is handler:
             signal.signal(number, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -73,6 +73,14 @@ def _terminate(number: int, frame: object) -> None:
     raise Terminated
 
 
+def _hang_up(number: int, frame: object) -> None:
+    _heard.append(EXIT_HUNG_UP)
+    raise Terminated
+
+
 def _interrupt(number: int, frame: object) -> None:
     _heard.append(EXIT_INTERRUPTED)
     raise KeyboardInterrupt
+
+
+_HANDLERS = ((signal.SIGTERM, _terminate), (signal.SIGHUP, _hang_up), (signal.SIGINT, _interrupt))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 #: What may raise in the main thread: SIGALRM where a signal that could not be raised is raised anew.
-_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 @contextmanager

@@ -215,7 +215,7 @@ def test_argv_that_is_not_utf8(typed: Typed) -> None:
     assert (done.returncode, done.stdout) == (0, "disk-\ufffd\\x1b[2J.img: accepted (policy default)\n".encode())
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_upload_that_is_cut_off(typed: Typed, number: int, status: int) -> None:
     """The record is killed, with why; no data stays; the status is that of the signal."""
     command = subprocess.Popen(

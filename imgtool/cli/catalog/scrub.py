@@ -26,7 +26,9 @@ Delay = Annotated[
     str | None,
     typer.Option("--delay", metavar="TIME", help="The grace period: 7d, 12h, 0; else the configuration's."),
 ]
-Daemon = Annotated[bool, typer.Option("--daemon", help="Stay, and clean again and again; SIGTERM or SIGINT end it.")]
+Daemon = Annotated[
+    bool, typer.Option("--daemon", help="Stay, and clean again and again; SIGTERM, SIGHUP or SIGINT end it.")
+]
 Wakeup = Annotated[
     str | None,
     typer.Option("--wakeup", metavar="TIME", help="The pause between two cleanings; else the configuration's."),
@@ -79,7 +81,7 @@ def _stay(catalog: Catalog, *, as_json: bool, quiet: bool) -> None:
             _tell(told.done, as_json=as_json, quiet=quiet, stamped=True)
 
     with ExitStack() as before:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             handler = signal.getsignal(number)
             if handler is not signal.SIG_IGN:
                 before.callback(signal.signal, number, handler)
