@@ -94,6 +94,9 @@ def target(action: Action, before: Status, previous: Status | None = None) -> St
 
 def refusal(action: Action, image: str, status: Status) -> RefusedError:
     """The failure of an action that the table does not have, for an image by its name or id."""
-    said = {"saving": "an upload into it is under way", "deleted": "nothing can be done with it any more"}
+    said = {
+        "saving": "an upload into it is under way, or was ended by force (`catalog repair` tells it broken off)",
+        "deleted": "nothing can be done with it any more",
+    }
     why = said.get(status) if action in REMOVING or status == "deleted" else None
     return RefusedError(f"image {image} is {status}: {why or _NEEDS[action]}")

@@ -53,7 +53,12 @@ def test_an_action_has_one_end() -> None:
     ("action", "status", "said"),
     [
         ("deactivate", "killed", "image web is killed: only an active image can be deactivated"),
-        ("delete", "saving", "image web is saving: an upload into it is under way"),
+        (
+            "delete",
+            "saving",
+            "image web is saving: an upload into it is under way, or was ended by force (`catalog repair` tells it "
+            "broken off)",
+        ),
         ("restore", "deleted", "image web is deleted: nothing can be done with it any more"),
         ("upload", "active", "image web is active: only a queued image takes data"),
     ],
