@@ -1,9 +1,10 @@
 """The journal of a batch: one JSON object a line, appended and flushed when a target is whole and proved, just before
 it gets its name. Whenever a batch ends, what has a name has its line.
 
-A line is believed only while all files are as they were: size and time of change of the source, of the target, of
-each file that the source refers to, and what was asked for: so not where the target did not come to its name. A line
-that was cut off by a crash is passed over.
+A line is believed only while all files are as they were (which file it is, its size and times of change: of the
+source, of the target, of each file that the source refers to) and the same is asked for: so not where the target
+did not come to its name. Of a block device nothing tells when it was written: no line holds for one. A line that
+was cut off by a crash is passed over; one that tells less of the files does not count.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _LINE = 64 << 20
 
 
 class Read(NamedTuple):
-    """What a target is made from: size and time of change of the source; path, inode, size and time of change of each
-    file that was followed."""
+    """What a target is made from: inode, size and times of change of the source (None: a device); path, inode, size
+    and time of change of each file that was followed. No device numbers: they change when the system starts anew."""
 
     source: list[int] | None
     followed: list[list[str | int]]
@@ -46,7 +47,7 @@ class Read(NamedTuple):
 def read_of(job: Job) -> Read:
     """What a job reads, as it is before it begins."""
     followed: list[list[str | int]] = [[one.path, one.inode, one.size, one.mtime_ns] for one in sorted(job.followed)]
-    return Read(_state(job.source.fd), followed)
+    return Read(_state(job.source.fd, source=True), followed)
 
 
 class Journal:
@@ -80,7 +81,8 @@ class Journal:
         line = self._done.get(_key(request))
         if line is None or line.get("asked") != _asked(request):
             return None
-        if line.get("source") != _state(request.source) or line.get("target") != _state(request.target):
+        source, target = _state(request.source, source=True), _state(request.target)
+        if None in (source, target) or line.get("source") != source or line.get("target") != target:
             return None
         if not _still_followed(line.get("followed"), request):
             return None
@@ -175,13 +177,19 @@ def _as_it_was(told: object) -> bool:
     return told[1:] == [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-def _state(file: str | int) -> list[int] | None:
-    """Size and time of change of a file by its path, or of an open one."""
+def _state(file: str | int, *, source: bool = False) -> list[int] | None:
+    """Inode, size and time of change of a regular file by its path, or of an open one; None of anything else.
+
+    `source`: also when the inode changed, which no copying sets back. (That of a target does when it gets its name.)
+    """
     try:
         status = os.stat(file)
     except (OSError, ValueError):
         return None
-    return [status.st_size, status.st_mtime_ns]
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    inode = [status.st_ctime_ns] if source else []
+    return [status.st_ino, status.st_size, status.st_mtime_ns, *inode]
 
 
 def _regular(path: str) -> None:

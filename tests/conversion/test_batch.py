@@ -17,6 +17,7 @@ from imgtool.conversion.request import Request
 from imgtool.errors import InputError, OutputError, UsageError
 from imgtool.targets.output import FileOutput
 from tests.kit import need, run
+from tests.targets.kit import loop_device
 
 MIB = 1 << 20
 
@@ -168,6 +169,57 @@ def test_a_file_that_was_followed_changes(tmp_path: Path, how: str) -> None:
     assert redone(asked, journal)
     assert (tmp_path / "out.raw").read_bytes() == b"\2" * MIB
     assert not redone(asked, journal)
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_another_file_of_the_same_size_and_time(work: list[Request], tmp_path: Path, which: str) -> None:
+    """Is not the one that was read, nor the one that was written; nor is a file with other bytes and its time set
+    back."""
+    journal, asked = tmp_path / "journal", work[0]._replace(force=True)
+    assert redone(asked, journal)
+    assert not redone(asked, journal)
+    path = Path(asked.source if which == "source" else asked.target)
+    status = path.stat()
+    other = tmp_path / "other"
+    other.write_bytes(b"\7" * status.st_size)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.rename(other, path)
+    assert redone(asked, journal)
+    assert not redone(asked, journal)
+    source = Path(asked.source)
+    status = source.stat()
+    source.write_bytes(b"\x08" * status.st_size)
+    while source.stat().st_ctime_ns == status.st_ctime_ns:  # clocks of file systems tick
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert redone(asked, journal)
+    assert not redone(asked, journal)
+
+
+def test_a_line_that_tells_of_less(work: list[Request], tmp_path: Path) -> None:
+    """Size and time alone are not enough: it is done again."""
+    journal, asked = tmp_path / "journal", work[0]._replace(force=True)
+    assert redone(asked, journal)
+    told = json.loads(journal.read_text())
+    source, target = os.stat(asked.source), os.stat(asked.target)
+    for name, status in (("source", source), ("target", target)):
+        less = {**told, name: [status.st_size, status.st_mtime_ns]}
+        journal.write_text(json.dumps(less) + "\n")
+        assert Journal(str(journal), resume=True, write=False).done(asked) is None
+    journal.write_text(json.dumps(told) + "\n")
+    assert Journal(str(journal), resume=True, write=False).done(asked) is not None
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_a_device_is_always_done_again(tmp_path: Path, which: str) -> None:
+    """Its node tells nothing of what was written to it."""
+    for name in ("behind", "file"):
+        (tmp_path / name).write_bytes(name[:1].encode() * MIB)
+    with loop_device(tmp_path / "behind") as device:
+        source, target = (device, tmp_path / "file") if which == "source" else (tmp_path / "file", device)
+        asked = request(source, target, "raw")._replace(force=True, device=True)
+        for _ in range(2):
+            assert redone(asked, tmp_path / "journal")
 
 
 def test_a_line_that_does_not_say_what_was_followed(work: list[Request], tmp_path: Path) -> None:
