@@ -24,7 +24,7 @@ DATA = 0  #: the block's bytes lie at `host`
 ZERO = 1  #: reads as zeros; `host` is where it is allocated, or NOWHERE
 HOLE = 2  #: nothing allocated: reads from the backing disk, else as zeros
 COMPRESSED = 3  #: `host` is the format's own descriptor; `read_packed` inflates it
-BAD = 4  #: the entry does not hold; reading raises DiskError, extents tell it as data at `host`
+BAD = 4  #: the entry does not hold; reading raises DiskError, extents tell it as data that lies nowhere
 ELSEWHERE = 6  #: the bytes lie in a file that the image names and that was not followed
 
 NOWHERE = -1  #: no host offset
@@ -35,7 +35,7 @@ _KINDS: tuple[ExtentKind, ...] = ("data", "zero", "hole", "compressed", "data", 
 _RUNS = frozenset({DATA, ZERO, HOLE, ELSEWHERE})
 
 #: Kinds whose `host` is no place of the block's bytes as they are.
-_PLACELESS = frozenset({COMPRESSED, ELSEWHERE})
+_PLACELESS = frozenset({COMPRESSED, BAD, ELSEWHERE})
 
 #: What a compressed block inflates to.
 Unpacked = bytes | bytearray | memoryview

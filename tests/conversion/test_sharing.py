@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import imgtool
+from fixtures.recipes.vhdx import Change, disk, items, log_of, logged, payload, with_blocks
+from imgtool.sources.disk import DiskError
 from tests.kit import fixture, need, run
 from tests.targets.kit import sharing_room, used
 
@@ -84,6 +86,29 @@ def test_a_volume_inside_a_disk(sharing: Path, form: str) -> None:
     run(need("qemu-img"), "convert", "-f", "raw", "-O", form, str(disk), str(source))
     imgtool.convert(source, sharing / "root.ami", to="ami", verify="none")
     assert (sharing / "root.ami").read_bytes() == inner.read_bytes()
+
+
+def test_what_the_log_of_a_vhdx_changes(sharing: Path) -> None:
+    """The guest's bytes, not those that its file still holds; what the log does not touch is shared."""
+    table = {block: (4 + block) * MIB | 6 for block in range(20)}
+    change = Change(9 * MIB + 65_536, b"changed!" * 512)
+    source, target = sharing / "open.vhdx", sharing / "new.raw"
+    image = logged({0: log_of(10, 0, [change], 24 * MIB)}, table, blocks=20, size=20 * MIB)
+    source.write_bytes(image)
+    before = used(sharing)
+    imgtool.convert(source, target, "raw", verify="none")
+    assert used(sharing) - before < 10 * MIB
+    content = bytearray(image[4 * MIB : 24 * MIB])
+    content[5 * MIB + 65_536 : 5 * MIB + 65_536 + 4096] = change.data
+    assert target.read_bytes() == content
+
+
+def test_entries_that_do_not_hold(sharing: Path) -> None:
+    """What cannot be read is not shared either, though its entry names a place in the file."""
+    image = with_blocks(disk(items(2 * MIB)), {0: 4 * MIB | 6 | 8, 1: 4 * MIB | 6}, [payload(b"here", 1)])
+    (sharing / "bad.vhdx").write_bytes(image)
+    with pytest.raises(DiskError, match="does not hold"):
+        imgtool.convert(sharing / "bad.vhdx", sharing / "new", "raw", verify="none", if_unsafe="allow")
 
 
 def test_a_member_of_a_container(sharing: Path) -> None:

@@ -168,7 +168,12 @@ def test_entries_that_do_not_hold() -> None:
     """A block outside the file is data that cannot be read; its neighbours can."""
     disk = opened(image([of(b"a"), 7, 0xFFFFFFFD, of(b"b"), ZERO]))
     same_both_ways(disk)
-    assert [extent.kind for extent in disk.extents()] == ["data", "data", "data", "data", "zero"]
+    assert kinds(disk) == [
+        (BLOCK, "data", DATA),
+        (2 * BLOCK, "data", None),
+        (BLOCK, "data", DATA + BLOCK),
+        (BLOCK, "zero", None),
+    ]
     assert [readable(disk, n * BLOCK, BLOCK) for n in range(5)] == [True, False, False, True, True]
     with pytest.raises(DiskError, match="does not hold"):
         disk.read_at(0, 2 * BLOCK)

@@ -258,8 +258,23 @@ def test_a_log_may_say_that_the_file_is_longer() -> None:
     head = bytearray(log_of(1, 0, [Change(3 * MIB, table_part({0: 8 * MIB | 6}))], 6 * MIB))
     struct.pack_into("<Q", head, 56, 9 * MIB)
     with bytes_disk(recipe.logged({0: recipe.summed(bytes(head))}, {})) as opened:
-        assert next(opened.extents()).host_offset == 8 * MIB
+        assert next((one.kind, one.length, one.host_offset) for one in opened.extents()) == ("data", MIB, None)
         assert opened.read_at(0, MIB) == bytes(MIB)
+
+
+def test_blocks_that_the_log_changes_have_no_place_in_the_file() -> None:
+    """Their bytes are not those of the file; their neighbours lie there as they are, before and behind them."""
+    table = {block: (4 + block) * MIB | 6 for block in range(6)}
+    changes = [Change(6 * MIB + 65536, b"PATCHED!" * 512), Change(7 * MIB, zeros=4096), Change(9 * MIB, zeros=4096)]
+    image = recipe.logged({0: log_of(1, 0, changes, 10 * MIB)}, table, blocks=6)
+    assert told(image) == [(0, "data", 4), (2, "data", None), (4, "data", 8), (5, "data", None)]
+    with bytes_disk(image) as opened:
+        for extent in opened.extents(0, 6 * MIB):
+            if extent.host_offset is not None:
+                held = image[extent.host_offset : extent.host_offset + extent.length]
+                assert opened.read_at(extent.start, extent.length) == held
+        assert next(opened.extents(2 * MIB + 5, 7)) == (2 * MIB + 5, 7, "data", None, 0, None)
+        assert next(opened.extents(4 * MIB + 5, 7)) == (4 * MIB + 5, 7, "data", 8 * MIB + 5, 0, None)
 
 
 ADD = Change(3 * MIB, table_part({0: 4 * MIB | 6}))

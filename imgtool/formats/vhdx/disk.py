@@ -12,6 +12,7 @@ References: [MS-VHDX] 2.4 (blocks), 2.5 (BAT), 2.6.2.6.3 (parent locator entries
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from imgtool.formats.vhdx.facts import Region, VhdxFacts
 from imgtool.formats.vhdx.log import Overlay, replayed
 from imgtool.formats.vhdx.reader import read_as_stored
 from imgtool.limits import Limits
+from imgtool.model.values import Extent
 from imgtool.sources.base import Source
 from imgtool.sources.blocks import BAD, DATA, HOLE, NOWHERE, ZERO, Entry
 from imgtool.sources.disk import Disk, DiskError, Linked
@@ -60,7 +62,7 @@ def open_disk(
     table = facts.region(lay.BAT)
     if table is None:
         raise DiskError(f"{source.name}: its region table names no BAT")
-    return PayloadDisk(overlay or source, facts, table, _parent(source, facts, links))
+    return PayloadDisk(source, facts, table, _parent(source, facts, links), overlay)
 
 
 def _reread(overlay: Overlay, facts: VhdxFacts, limits: Limits) -> VhdxFacts:
@@ -91,14 +93,19 @@ def _parent(source: Source, facts: VhdxFacts, links: tuple[Linked, ...]) -> Sour
 
 
 class PayloadDisk(SectorDisk):
-    """A fixed, dynamic or differencing disk; `host` is the file with its log replayed."""
+    """A fixed, dynamic or differencing disk; `host` is the file with its log replayed, which is `overlay` where
+    there was one to replay."""
 
-    __slots__ = ("_bitmap", "_reach", "_states", "_table", "ratio")
+    __slots__ = ("_bitmap", "_overlay", "_reach", "_states", "_table", "ratio")
 
-    def __init__(self, host: Source, facts: VhdxFacts, table: Region, parent: Source | None) -> None:
+    def __init__(
+        self, source: Source, facts: VhdxFacts, table: Region, parent: Source | None, overlay: Overlay | None = None
+    ) -> None:
+        host = overlay or source
         block, sector = facts.block_size or lay.MIN_BLOCK, facts.logical_sector_size or lay.SECTOR_SIZES[0]
         layered = facts.has_parent
         super().__init__(host, facts.virtual_size or 0, block, sector, backing=parent, layered=layered)
+        self._overlay = overlay
         self.ratio = lay.CHUNK_SECTORS * sector // block
         self._table = Pieces(host, table.offset, table.length)
         held = self._table.length // lay.BAT_ENTRY
@@ -158,6 +165,29 @@ class PayloadDisk(SectorDisk):
         kinds[:known] = np.where(lies & bad, BAD, states)
         hosts[:known][~lies | (offsets >= 1 << 63)] = NOWHERE
         return self.thinned(kinds), hosts
+
+    def _extent(self, kind: int, host: int, low: int, high: int) -> Iterator[Extent]:
+        extents = super()._extent(kind, host, low, high)
+        if self._overlay is None:
+            return extents
+        return (part for extent in extents for part in self._as_stored(extent, self._overlay))
+
+    def _as_stored(self, extent: Extent, overlay: Overlay) -> Iterator[Extent]:
+        """An extent in parts: blocks that the log changes a byte of lie nowhere in the file as they are."""
+        start, end = extent.start, extent.start + extent.length
+        if extent.host_offset is None or extent.depth:
+            yield extent
+            return
+        ahead = extent.host_offset - start
+        last = ceil_div(end, self.block_size) * self.block_size
+        while start < end:
+            first = start - start % self.block_size
+            changed = overlay.first_change(first + ahead, last + ahead) - ahead
+            low = max(start, min(end, changed - changed % self.block_size))
+            high = min(end, low - low % self.block_size + self.block_size)
+            yield Extent(start, low - start, extent.kind, start + ahead)
+            yield Extent(low, high - low, extent.kind)
+            start = high
 
     def bits(self, block: int, host: int, first: int, count: int) -> int:
         chunk, within = divmod(block, self.ratio)

@@ -68,10 +68,10 @@ class Overlay(Source):
         if end <= offset:
             return b""
         data = self.source.read_at(offset, end - offset)
-        index = max(0, bisect_right(self._starts, offset) - 1)
-        if len(data) == end - offset and not self._touches(index, offset, end):
+        if len(data) == end - offset and self.first_change(offset, end) == end:
             return data
         buffer = bytearray(data.ljust(end - offset, b"\0"))
+        index = self._near(offset)
         while index < len(self._segments) and self._segments[index].start < end:
             segment = self._segments[index]
             low, high = max(segment.start, offset), min(segment.end, end)
@@ -81,12 +81,18 @@ class Overlay(Source):
             index += 1
         return bytes(buffer)
 
-    def _touches(self, index: int, start: int, end: int) -> bool:
-        while index < len(self._segments) and self._segments[index].start < end:
-            if self._segments[index].end > start:
-                return True
-            index += 1
-        return False
+    def first_change(self, start: int, end: int) -> int:
+        """Where the first byte from `start` on lies that is not the file's own; `end` where none before that is."""
+        found = min(end, max(start, self.source.size))
+        near = self._near(start)
+        for segment in self._segments[near : near + 2]:
+            if segment.end > start:
+                return min(found, max(start, segment.start))
+        return found
+
+    def _near(self, offset: int) -> int:
+        """The last segment that begins at `offset` or before it; the first one where none does."""
+        return max(0, bisect_right(self._starts, offset) - 1)
 
     @property
     def allocated(self) -> int | None:
