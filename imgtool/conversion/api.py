@@ -26,7 +26,7 @@ from imgtool.conversion.request import (
     target_named,
     with_compression,
 )
-from imgtool.conversion.run import again, make, read_back
+from imgtool.conversion.run import again, at_fault, kept, make, read_back
 from imgtool.disks.links import Followed, permission
 from imgtool.disks.open import disk_of
 from imgtool.disks.recognise import entry_named
@@ -284,7 +284,7 @@ def _run(
 ) -> Conversion:
     plan, request = job.plan, job.plan.request
     made = make(plan, job.source, job.disk, output, limits, progress)
-    _unchanged(job)
+    _unchanged(job, output)
     digest, size, verified = None, made.virtual_size, False
     if made.compared and made.tree is not None:
         digest, verified = made.tree.digest(size).hex(), True
@@ -297,8 +297,8 @@ def _run(
     if not verified and report.format == request.to.name != "raw":  # raw has no size of its own on a larger device
         size = report.virtual_size or size
     findings = after(Finished(planned_of(plan, job.disk), report, size), limits)
-    refuse((one for one in findings if one.severity == "error"), request.allow, f"{request.target}: not kept")
-    _unchanged(job)
+    refuse((one for one in findings if one.severity == "error"), request.allow, at_fault(output))
+    _unchanged(job, output)
     return Conversion(
         path=request.source,
         target=request.target,
@@ -319,18 +319,18 @@ def _run(
     )
 
 
-def _unchanged(job: Job) -> None:
+def _unchanged(job: Job, output: FileOutput | DeviceOutput) -> None:
     """Raise InputError where the source is not what it was when it was opened."""
     changed = job.source.changed()
     if changed is not None:
-        raise InputError(f"{job.source.name}: changed while it was read ({changed}); nothing was kept")
+        raise InputError(f"{job.source.name}: changed while it was read ({changed}); {kept(output)}")
     for one in job.followed:
         try:
             now = os.stat(one.path)
         except OSError:
             continue  # that it is gone is no change of what was read
         if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (one.device, one.inode, one.size, one.mtime_ns):
-            raise InputError(f"{one.path}: changed while it was read; nothing was kept")
+            raise InputError(f"{one.path}: changed while it was read; {kept(output)}")
 
 
 def rehearsed(job: Job, limits: Limits, progress: Progress | None = None) -> Measure:

@@ -99,10 +99,17 @@ def _by_qemu_img(
 
 
 def _differs(output: FileOutput | DeviceOutput) -> str:
-    return f"{output.name}: the guest's bytes that were written are not those that were read; {_kept(output)}"
+    return f"{output.name}: the guest's bytes that were written are not those that were read; {kept(output)}"
 
 
-def _kept(output: FileOutput | DeviceOutput) -> str:
+def at_fault(output: FileOutput | DeviceOutput) -> str:
+    """What is said of a target with findings that stand against it. On a device it is, as it was proved: there they
+    may come from what lay there before, beyond it."""
+    return f"{output.name}: {'not kept' if isinstance(output, FileOutput) else 'is on the device, but has faults'}"
+
+
+def kept(output: FileOutput | DeviceOutput) -> str:
+    """What is said of what is left, where what was written is not to be used."""
     return "nothing was kept" if isinstance(output, FileOutput) else "what was on the device is lost"
 
 
@@ -117,7 +124,7 @@ def read_back(
     with _reopened(plan, made, output, limits) as disk:
         size = disk.size
         if size < made.virtual_size:
-            raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; {_kept(output)}")
+            raise ContentError(f"{output.name}: {size} bytes came out of {made.virtual_size}; {kept(output)}")
         found = content_tree(disk, progress, plan.request.threads).digest(size)
     if found != made.tree.digest(size):
         raise ContentError(_differs(output))

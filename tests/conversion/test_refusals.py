@@ -17,7 +17,7 @@ import imgtool
 from imgtool.cli.main import app
 from imgtool.conversion import api
 from imgtool.conversion.run import Made
-from imgtool.errors import ContentError, ExistsError, OutputError, UnsupportedError
+from imgtool.errors import ContentError, ExistsError, InputError, OutputError, RejectedError, UnsupportedError
 from tests.kit import fixture, need, run
 from tests.targets.kit import as_root, loop_device
 from tests.test_cli import call
@@ -341,6 +341,34 @@ def test_a_device_that_holds_less(device: str, folder: Path, monkeypatch: pytest
     for target, told in ((device, "what was on the device is lost"), (str(folder / "new"), "nothing was kept")):
         with pytest.raises(ContentError, match=f"{target}: .* bytes came out of .*; {told}$"):
             imgtool.convert(folder / "d.raw", target, "qcow2", force=True)
+
+
+def test_a_device_with_something_old_behind_the_disk(folder: Path) -> None:
+    """What makes a fault of it is told, and that the disk is there all the same."""
+    behind, source = folder / "behind", (folder / "d.raw").read_bytes()
+    backup = fixture("volumes/gpt.raw.gz")[-33 * 512 :]
+    behind.write_bytes(bytes(4 * MIB - len(backup)) + backup)
+    with loop_device(behind) as device:
+        with pytest.raises(RejectedError, match=f"^{device}: is on the device, but has faults: CNV302 .* PRT001 "):
+            imgtool.convert(folder / "d.raw", device, "raw", force=True)
+        assert behind.read_bytes()[: len(source)] == source
+        assert imgtool.convert(folder / "d.raw", device, "raw", force=True, if_unsafe="allow:CNV302").verified
+
+
+@pytest.mark.parametrize("to", ["device", "file"])
+def test_a_source_that_changes_meanwhile(to: str, folder: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of the target is so."""
+    real = api.make
+
+    def changing(*words: Any) -> Made:
+        made = real(*words)
+        os.utime(folder / "d.raw", ns=(5, 5))
+        return made
+
+    monkeypatch.setattr(api, "make", changing)
+    target, told = (device, "what was on the device is lost") if to == "device" else ("new", "nothing was kept")
+    with pytest.raises(InputError, match=rf"d\.raw: changed while it was read \(modification time\); {told}$"):
+        imgtool.convert(folder / "d.raw", folder / target, "raw", force=True)
 
 
 def test_a_device_as_the_source(device: str, folder: Path) -> None:

@@ -48,7 +48,8 @@ def target_has_faults(finished: Finished, limits: Limits) -> Iterator[Finding]:
 
     Why it matters: the target would be refused where images are validated.
 
-    What to do: report it: a target is written without faults, or not at all.
+    What to do: report it: a file is written without faults, or not at all. On a block device the disk is written, and
+    what lay there before may be at fault, as a backup GPT at its end is: clear it, and convert again.
     """
     known = _codes(finished.planned.report) | _codes(finished.planned.outer)
     for one in finished.report.findings:
@@ -65,7 +66,7 @@ def target_size_differs(finished: Finished, limits: Limits) -> Iterator[Finding]
 
     Why it matters: a disk that is shorter than its content loses the end of it.
 
-    What to do: report it; nothing was kept.
+    What to do: report it; no file was kept.
     """
     size = finished.report.virtual_size
     planned, least = finished.planned, finished.virtual_size
