@@ -56,12 +56,11 @@ def measured(told: Told) -> str:
 
 
 def summary(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]) -> str:
-    """Many conversions as one table: those that are done (True: by an earlier run), then those that failed."""
+    """Many conversions as one table: those that are done (True: by an earlier run), then those that failed; and how
+    much was written now."""
     rows: list[tuple[str, ...]] = [("source", "target", "format", "virtual", "file", "seconds", "content")]
-    written = 0
     conversions = list(done)
     for told, earlier in conversions:
-        written += int(told.get("file_size") or 0)
         rows.append(
             (
                 _words(told, "path") + (f" ({_words(told, 'member')})" if told.get("member") else ""),
@@ -80,7 +79,8 @@ def summary(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]
         for path, message in failures
     ]
     plural = "" if len(conversions) == 1 else "s"
-    lines.append(f"{len(conversions)} conversion{plural} done, {len(failures)} failed; {human_size(written)} written")
+    written = human_size(_written(conversions))
+    lines.append(f"{len(conversions)} conversion{plural} done, {len(failures)} failed; {written} written")
     return "\n".join(lines) + "\n"
 
 
@@ -94,7 +94,7 @@ def options_table(title: str, options: Iterable[tuple[str, str, str, tuple[str, 
 
 
 def summary_line(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, str]]) -> str:
-    """The same as one JSON object of the type "summary": counts, bytes written by all, and who failed."""
+    """The same as one JSON object of the type "summary": counts, bytes written now, and who failed."""
     import json
 
     conversions, failures = list(done), list(failed)
@@ -103,10 +103,15 @@ def summary_line(done: Iterable[tuple[Told, bool]], failed: Iterable[tuple[str, 
         "done": len(conversions),
         "resumed": sum(earlier for _, earlier in conversions),
         "failed": len(failures),
-        "written": sum(int(told.get("file_size") or 0) for told, _ in conversions),
+        "written": _written(conversions),
         "failures": [terminal(path) for path, _ in failures],
     }
     return json.dumps(told) + "\n"
+
+
+def _written(conversions: Iterable[tuple[Told, bool]]) -> int:
+    """Bytes of what this run wrote, not an earlier one."""
+    return sum(int(told.get("file_size") or 0) for told, earlier in conversions if not earlier)
 
 
 def _words(told: Told, name: str) -> str:

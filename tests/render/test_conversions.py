@@ -89,14 +89,17 @@ def test_the_text_of_a_measure() -> None:
 
 
 def test_the_table_of_many() -> None:
-    """A line each, those of an earlier run too; then failures and the sum."""
+    """A line each, those of an earlier run too; then failures and the sum of what this one wrote."""
     done = [(DONE.to_dict(), False), (DONE._replace(member="d.vmdk", verified=False).to_dict(), True)]
     lines = conversions.summary(done, [("gone.img", "gone.img: No such file")]).splitlines()
     assert [line.split()[0] for line in lines] == ["source", "in/disk.qcow2", "in/disk.qcow2", "failed:", "2"]
     assert lines[1].endswith("1.2      proved")
     assert "(d.vmdk)" in lines[2]
     assert lines[2].endswith("earlier  not compared")
-    assert lines[4] == "2 conversions done, 1 failed; 6 MiB written"
+    assert lines[4] == "2 conversions done, 1 failed; 3 MiB written"
+    assert conversions.summary(done[1:], []).endswith("\n1 conversion done, 0 failed; 0 B written\n")
+    told = json.loads(conversions.summary_line(done, []))
+    assert (told["done"], told["resumed"], told["written"]) == (2, 1, DONE.file_size)
     assert conversions.summary([], []) == "0 conversions done, 0 failed; 0 B written\n"
 
 
