@@ -192,8 +192,8 @@ def data_unreadable(looked: Looked, limits: Limits) -> Iterator[Finding]:
 def record_damaged(damaged: Damaged, limits: Limits) -> Iterator[Finding]:
     """The row of an image or of an instance in the database cannot be read.
 
-    What it checks: every field of the row is of the type, and among the values, that its table has; the data of an
-    image is named by its id.
+    What it checks: every field of the row is of the type, and among the values, that its table has; ids are UUIDs in
+    small letters; an image whose status goes with data has that of its last upload, and no other has any.
 
     Why it matters: the image or the instance cannot be used, and its data is left alone until the row can be read.
 

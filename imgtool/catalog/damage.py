@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from imgtool.catalog import records
 from imgtool.errors import InputError
 from imgtool.model.image import ImageRecord, MemberStatus, Status, Visibility
 
@@ -67,6 +68,12 @@ def texts(what: str, field: str, values: Iterable[object]) -> None:
     for value in values:
         if not isinstance(value, str):
             raise unreadable(what, field, value)
+
+
+def identified(what: str, field: str, value: str) -> None:
+    """Raises InputError where a text is no id as records have it: a UUID in small letters."""
+    if not records.is_id(value) or value != value.lower():
+        raise unreadable(what, field, value)
 
 
 def unreadable(what: str, field: str, value: object) -> InputError:

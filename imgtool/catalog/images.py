@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imgtool.catalog import records
-from imgtool.catalog.damage import Damaged, sound, texts, unreadable
+from imgtool.catalog.damage import Damaged, identified, sound, texts, unreadable
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.records import QUOTAS, Quotas
+from imgtool.catalog.status import WITH_DATA
+from imgtool.catalog.store import blob_key
 from imgtool.catalog.tables import tables
-from imgtool.errors import InputError, NotFoundError, RefusedError
+from imgtool.errors import InputError, NotFoundError, RefusedError, UsageError
 from imgtool.model.image import ImageRecord, Status, Visibility
 from imgtool.policy.names import MACHINE
 
@@ -320,14 +322,29 @@ def _insert_properties(connection: Connection, identifier: str, given: Mapping[s
         connection.execute(insert(tables().properties), lines)
 
 
+def _own_data(row: Row[Any], what: str) -> None:
+    """Raises InputError where an image's data is not that of its last upload, or it has some, or none, that its
+    status does not go with."""
+    identified(what, "id", row.id)
+    if row.blob is None and row.status in WITH_DATA:
+        raise unreadable(what, "blob", None)
+    if row.blob is None and row.status != "saving":
+        return
+    try:
+        key = blob_key(row.id, row.attempt)
+    except UsageError:
+        raise unreadable(what, "attempt", row.attempt) from None
+    if row.blob is not None and (row.blob != key or row.status not in (*WITH_DATA, "deleted")):
+        raise unreadable(what, "blob", row.blob)
+
+
 def _kept(row: Row[Any], tags: Sequence[str], properties: Mapping[str, str]) -> Kept:
     what = f"image {row.id}"
     sound(tables().images, row, what)
     texts(what, "a tag", tags)
     texts(what, "the name of a property", properties)
     texts(what, "a property", properties.values())
-    if row.blob is not None and not row.blob.startswith(f"{row.id}."):
-        raise unreadable(what, "blob", row.blob)
+    _own_data(row, what)
     record = ImageRecord(
         id=row.id,
         name=row.name,

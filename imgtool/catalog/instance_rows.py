@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imgtool.catalog import records
-from imgtool.catalog.damage import Damaged, sound
+from imgtool.catalog.damage import Damaged, identified, sound
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.tables import SIZES, tables
 from imgtool.errors import InputError, NotFoundError, RefusedError, UsageError
@@ -146,7 +146,10 @@ def find(connection: Connection, called: str, owner: str | None) -> InstanceReco
 
 
 def _record(row: Row[Any]) -> InstanceRecord:
-    sound(tables().instances, row, f"instance {row.id}")
+    what = f"instance {row.id}"
+    sound(tables().instances, row, what)
+    identified(what, "id", row.id)
+    identified(what, "image_id", row.image_id)
     return InstanceRecord(
         id=row.id,
         name=row.name,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.catalog import images, instance_checks, instance_rows, launching
+from imgtool.catalog import images, instance_checks, instance_rows, launching, records
 from imgtool.catalog.checks import Stray, record_damaged
 from imgtool.catalog.damage import Damaged
 from imgtool.catalog.instance_checks import LookedAt
 from imgtool.catalog.instances import disks_of
 from imgtool.catalog.machines import Files
-from imgtool.errors import InputError, NotFoundError, OutputError, RefusedError
+from imgtool.errors import ImgtoolError, InputError, NotFoundError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
 from imgtool.model.instance import InstanceRecord
@@ -62,8 +62,10 @@ def left(catalog: Catalog) -> Left:
     idle = [one for one in store.kept() if not store.held(one.id)]
     with catalog.database.read() as connection:
         known = {one.id: one for one in instance_rows.every(connection, damaged=damaged)}
-    unread = {one.id for one in damaged}
+    unread = {(one.id or "").lower() for one in damaged}
     idle = [one for one in idle if one.id not in unread]
+    if not all(map(records.is_id, unread)):  # what is nobody's may be that one's
+        idle = [one for one in idle if one.id in known]
     abandoned = tuple(known[one] for one in sorted(dead) if one in known and known[one].status == "building")
     gone = {one.id for one in abandoned}
     ownerless = tuple(one for one in idle if one.id not in known or one.id in gone)
@@ -79,10 +81,10 @@ def mend(catalog: Catalog, lease: Lease) -> Mended:
         try:
             freed += _mend(catalog, identifier)
             count += 1
-        except OutputError as error:
-            failed.append(f"instance {identifier}: {error}")
         except RefusedError:  # another process is at it now
             continue
+        except ImgtoolError as error:
+            failed.append(f"instance {identifier}: {error}")
     return Mended(count, freed, tuple(failed))
 
 
@@ -132,6 +134,8 @@ def _look(catalog: Catalog, record: InstanceRecord, deep: bool) -> LookedAt:
     try:
         with catalog.database.read() as connection:
             base = images.get(connection, record.image_id)
+        if base.blob is None:
+            return LookedAt(record, missing, f"image {base.record.id} is {base.record.status}, and has no data")
         launching.stands_on(store, record.id, base)
         damage = _damage(store.path(record.id, "root")) if deep and not store.held(record.id) else ()
     except InputError as error:

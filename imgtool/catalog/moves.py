@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from imgtool.catalog.damage import sound
+from imgtool.catalog.damage import Damaged, sound
 from imgtool.catalog.database import now, stamp
 from imgtool.catalog.images import Kept, get, kept, write_history
 from imgtool.catalog.status import REMOVING, Action, refusal, target
@@ -111,24 +111,26 @@ def data_removed(connection: Connection, identifier: str, blob: str) -> bool:
     return connection.execute(update(images).where(*gone).values(blob=None)).rowcount == 1
 
 
-def to_remove(connection: Connection) -> list[tuple[str, str]]:
-    """Deleted images whose data is still there: id and key. A row that cannot be read is none of them."""
+def to_remove(connection: Connection, damaged: list[Damaged] | None = None) -> list[tuple[str, str]]:
+    """Deleted images whose data is still there: id and key. `damaged`: as `images.kept` has it."""
     from sqlalchemy import select
 
     images = tables().images
     wanted = (images.c.status == "deleted", images.c.blob.is_not(None))
-    found = kept(connection, connection.execute(select(images).where(*wanted)).all(), [])
+    found = kept(connection, connection.execute(select(images).where(*wanted)).all(), damaged)
     return [(one.record.id, one.blob) for one in found if one.blob is not None]
 
 
-def due(connection: Connection, delay: int) -> list[str]:
-    """Ids of images that were deleted at least `delay` seconds ago and wait for their scrubbing, oldest first."""
+def due(connection: Connection, delay: int, damaged: list[Damaged] | None = None) -> list[str]:
+    """Ids of images that were deleted at least `delay` seconds ago and wait for their scrubbing, oldest first.
+    `damaged`: as `images.kept` has it."""
     from sqlalchemy import select
 
     images = tables().images
     before = now(connection) - delay * 1_000_000
     wanted = (images.c.status == "pending_delete", images.c.deleted_at <= before)
-    return list(connection.execute(select(images.c.id).where(*wanted).order_by(images.c.deleted_at)).scalars())
+    rows = connection.execute(select(images).where(*wanted).order_by(images.c.deleted_at)).all()
+    return [one.record.id for one in kept(connection, rows, damaged)]
 
 
 def history(connection: Connection, identifier: str) -> list[Change]:

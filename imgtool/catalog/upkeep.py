@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.catalog import checks, images, instance_upkeep, listing, moves, verifying
 from imgtool.catalog.checks import Stray
+from imgtool.catalog.damage import Damaged
 from imgtool.catalog.lease import Lease, acquire
 from imgtool.catalog.listing import Filters
 from imgtool.catalog.store import Blob, blob_key
-from imgtool.errors import InputError, OutputError, RefusedError
+from imgtool.errors import ImgtoolError, RefusedError
 from imgtool.findings.core import Finding
 from imgtool.limits import DEFAULT
 from imgtool.model.upkeep import Repaired, Scrubbed, Verification
@@ -44,9 +45,10 @@ def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
     """See `Catalog.scrub`. `stop`: ends it between two images."""
     catalog.access.require("scrub_catalog", catalog.who)
     with acquire(catalog.database, LEASE) as lease:
+        damaged: list[Damaged] = []
         with catalog.database.read() as connection:
-            due = moves.due(connection, delay)
-        count, unread = 0, []
+            due = moves.due(connection, delay, damaged)
+        count, unmoved = 0, []
         for identifier in due:
             if stop is not None and stop.is_set():
                 break
@@ -55,10 +57,10 @@ def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
                 with suppress(RefusedError), catalog.database.write() as connection:  # restored a moment ago
                     moves.scrub(connection, identifier, str(catalog.who))
                     count += 1
-            except InputError as error:
-                unread.append(str(error))
-        blobs, freed, failed = _remove(catalog, lease, _deleted(catalog), stop)
-    return Scrubbed(count, blobs, freed, (*unread, *failed))
+            except ImgtoolError as error:
+                unmoved.append(str(error))
+        blobs, freed, failed = _remove(catalog, lease, _deleted(catalog, damaged), stop)
+    return Scrubbed(count, blobs, freed, (*(one.why for one in damaged), *unmoved, *failed))
 
 
 def repair(catalog: Catalog) -> Repaired:
@@ -66,13 +68,13 @@ def repair(catalog: Catalog) -> Repaired:
     catalog.access.require("repair_catalog", catalog.who)
     catalog.own_store()
     with acquire(catalog.database, LEASE) as lease:
-        uploads = _end_uploads(catalog, lease)
+        uploads, unended = _end_uploads(catalog, lease)
         freed, failed = _discard(catalog, lease)
-        removed, more, unremoved = _remove(catalog, lease, _deleted(catalog))
+        removed, more, unremoved = _remove(catalog, lease, _deleted(catalog, []))
         orphans, most, kept = _remove_orphans(catalog, lease)
         mended = instance_upkeep.mend(catalog, lease)
     blobs, freed = removed + orphans, freed + more + most + mended.freed
-    failed = (*failed, *unremoved, *kept, *mended.failed)
+    failed = (*unended, *failed, *unremoved, *kept, *mended.failed)
     return Repaired(uploads, blobs, freed, _missing(catalog), failed, mended.instances)
 
 
@@ -97,8 +99,8 @@ def _missing(catalog: Catalog) -> tuple[Verification, ...]:
 def left(catalog: Catalog) -> Left:
     """What processes left in the middle. Raises InputError."""
     uploads = tuple(_dead_uploads(catalog))
-    claims = tuple(key for key in catalog.store.claims() if not catalog.store.alive(key))
-    return Left(uploads, claims, tuple(_deleted(catalog)), tuple(_orphans(catalog, uploads)))
+    claims = tuple(key for key in _claims(catalog) if not catalog.store.alive(key))
+    return Left(uploads, claims, tuple(_deleted(catalog, [])), tuple(_orphans(catalog, uploads)))
 
 
 def strays(catalog: Catalog) -> tuple[Finding, ...]:
@@ -122,36 +124,52 @@ def _dead_uploads(catalog: Catalog) -> Iterator[tuple[str, int]]:
             yield kept.record.id, kept.attempt
 
 
-def _end_uploads(catalog: Catalog, lease: Lease) -> int:
-    """saving → killed where the upload has no process: how many."""
-    count = 0
+def _end_uploads(catalog: Catalog, lease: Lease) -> tuple[int, tuple[str, ...]]:
+    """saving → killed where the upload has no process: how many, and what failed."""
+    count, failed = 0, []
     for identifier, attempt in _dead_uploads(catalog):
         lease.renew()
-        with suppress(RefusedError), catalog.database.write() as connection:  # it came to its end meanwhile
-            moves.fail_upload(connection, identifier, attempt, str(catalog.who), "its process is gone")
-            count += 1
-    return count
+        try:
+            with suppress(RefusedError), catalog.database.write() as connection:  # it came to its end meanwhile
+                moves.fail_upload(connection, identifier, attempt, str(catalog.who), "its process is gone")
+                count += 1
+        except ImgtoolError as error:
+            failed.append(str(error))
+    return count, tuple(failed)
+
+
+def _claims(catalog: Catalog) -> list[str]:
+    """What the store has of uploads, but for those of images whose row cannot be read."""
+    found = list(catalog.store.claims())
+    unread = _unread(catalog)
+    return [key for key in found if key.partition(".")[0] not in unread]
+
+
+def _unread(catalog: Catalog) -> set[str]:
+    """Ids of images whose row cannot be read: what the store has of those is left alone."""
+    with catalog.database.read() as connection:
+        return {one.id.lower() for one in images.unread(connection) if one.id is not None}
 
 
 def _discard(catalog: Catalog, lease: Lease) -> tuple[int, tuple[str, ...]]:
     """Remove what dead uploads left: bytes, and what could not be removed."""
     freed, failed = 0, []
-    for key in list(catalog.store.claims()):
+    for key in _claims(catalog):
         lease.renew()
-        if not catalog.store.alive(key):
-            try:
+        try:
+            if not catalog.store.alive(key):
                 freed += catalog.store.discard(key)
-            except OutputError as error:
-                failed.append(str(error))
-            except RefusedError:  # a fresh upload has it now
-                continue
+        except RefusedError:  # a fresh upload has it now
+            continue
+        except ImgtoolError as error:
+            failed.append(str(error))
     return freed, tuple(failed)
 
 
-def _deleted(catalog: Catalog) -> list[tuple[str, str]]:
-    """Deleted images whose data is to be removed: id and key."""
+def _deleted(catalog: Catalog, damaged: list[Damaged]) -> list[tuple[str, str]]:
+    """Deleted images whose data is to be removed: id and key. `damaged`: gets those that cannot be read."""
     with catalog.database.read() as connection:
-        return moves.to_remove(connection)
+        return moves.to_remove(connection, damaged)
 
 
 def _remove(
@@ -166,7 +184,7 @@ def _remove(
         try:
             freed += catalog.remove_data(identifier, blob)
             count += 1
-        except OutputError as error:
+        except ImgtoolError as error:
             failed.append(f"image {identifier}: {error}")
     return count, freed, tuple(failed)
 
@@ -182,7 +200,7 @@ def _orphans(catalog: Catalog, dead: Iterable[tuple[str, int]] = ()) -> Iterator
     with catalog.database.read() as connection:
         owned = listing.blobs(connection)
         saving = listing.list_images(connection, Filters(status=("saving",)), damaged=[])
-        unread = {one.id for one in images.unread(connection)}
+    unread = _unread(catalog)
     brought = {blob_key(kept.record.id, kept.attempt) for kept in saving} - {blob_key(*one) for one in dead}
     known = owned | brought
     return (blob for blob in idle if blob.key not in known and blob.key.partition(".")[0] not in unread)
@@ -196,6 +214,6 @@ def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str
         try:
             freed += catalog.store.delete(blob.key)
             count += 1
-        except OutputError as error:
+        except ImgtoolError as error:
             failed.append(str(error))
     return count, freed, tuple(failed)

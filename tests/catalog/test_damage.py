@@ -19,6 +19,7 @@ from tests.catalog.made import ID
 
 OTHER = "12345678-1234-1234-1234-123456789abd"
 GONE = "12345678-1234-1234-1234-123456789abe"
+STRANGER = "12345678-1234-1234-1234-123456789abf"
 
 #: Every verb that reads records of images, with its arguments.
 VERBS = (
@@ -44,6 +45,27 @@ DAMAGE = (
     *("UPDATE instances SET disk = 'x'", "UPDATE instances SET status = 'odd'", "UPDATE flavors SET ram = 'x'"),
     f"INSERT INTO image_tags VALUES ('{ID}', x'ff'), ('{ID}', 'plain')",
     f"INSERT INTO image_members VALUES ('{ID}', 'lab', 'pending', 'x', 1)",
+    *("UPDATE images SET blob = id || '.2' WHERE name = 'a'", "UPDATE images SET blob = id || '.x' WHERE name = 'a'"),
+    *("UPDATE images SET blob = NULL WHERE name = 'a'", "UPDATE images SET blob = id || '.0', attempt = 0"),
+    *("UPDATE images SET status = 'saving' WHERE name = 'a'", "UPDATE images SET blob = id || '.x' WHERE name = 'b'"),
+    "UPDATE images SET status = 'saving', attempt = 0, blob = NULL WHERE name = 'good'",
+    "UPDATE images SET status = 'deleted', previous = NULL, blob = id || '.x' WHERE name = 'b'",
+    "UPDATE images SET status = 'queued', blob = NULL, instances = 1 WHERE name = 'a'",
+    *("UPDATE images SET id = 'zz' WHERE name = 'b'", "UPDATE images SET id = x'ff00' WHERE name = 'b'"),
+    *("UPDATE images SET id = 'zz' WHERE name = 'a'", "UPDATE images SET id = upper(id) WHERE name = 'a'"),
+    *("UPDATE instances SET image_id = 'x'", "UPDATE instances SET image_id = x'ff00'"),
+    *("UPDATE instances SET id = 'x'", "UPDATE instances SET id = upper(id)", "UPDATE instances SET id = x'ff00'"),
+)
+
+#: Rows that were made to look as if data, or disks, were nobody's.
+ASTRAY = (
+    *("UPDATE images SET blob = id || '.2' WHERE name = 'a'", "UPDATE images SET blob = id || '.x' WHERE name = 'a'"),
+    *("UPDATE images SET blob = NULL WHERE name = 'a'", "UPDATE images SET status = 'saving' WHERE name = 'a'"),
+    *("UPDATE images SET blob = NULL, status = 'saving', attempt = 0 WHERE name = 'a'",),
+    *("UPDATE images SET blob = id || '.2' WHERE name = 'b'", "UPDATE images SET id = 'zz' WHERE name = 'b'"),
+    *("UPDATE images SET id = x'ff00' WHERE name = 'b'", "UPDATE images SET id = upper(id) WHERE name = 'a'"),
+    *("UPDATE instances SET image_id = 'x'", "UPDATE instances SET id = 'x'"),
+    *("UPDATE instances SET id = upper(id)", "UPDATE instances SET id = x'ff00'"),
 )
 
 
@@ -85,6 +107,53 @@ def test_no_verb_ends_as_a_bug(folder: Path, statement: str) -> None:
     for number, words in enumerate(VERBS):
         done = run(words.format(new=f"new{number}"))
         assert done.exit_code in (0, 1, 3, 5, 6), f"{words}: {done.exit_code} {done.output}"
+
+
+@pytest.mark.parametrize("statement", ASTRAY)
+def test_what_a_damaged_row_may_have_stays(folder: Path, statement: str) -> None:
+    """Nothing of it is removed, and no half upload; the row is found, and everything else is done."""
+    blobs, uploads = folder / "catalog" / "blobs", folder / "catalog" / "uploads"
+    damage(folder, statement)
+    damage(folder, "UPDATE images SET deleted_at = 1 WHERE deleted_at IS NOT NULL")
+    kept = {path.name for path in (*blobs.iterdir(), *(folder / "catalog" / "instances").iterdir())}
+    if "images" in statement and "'a'" in statement:
+        (uploads / f"{ID}.1.part").write_bytes(b"half")
+        (uploads / f"{ID}.1.lock").write_bytes(b"")
+        kept |= {f"{ID}.1.part", f"{ID}.1.lock"}
+    (blobs / f"{STRANGER}.1").write_bytes(b"nobody's")
+    with Catalog.open(identity="root:ops:admin", config=Config(location=str(folder / "catalog"))) as it:
+        found = [one.code for told in it.verify_all() for one in told.findings]
+        done = it.repair()
+        scrubbed = it.scrub(delay=0)
+    assert found.count("CAT308") == 1
+    assert done.failed == ()
+    assert [one.code for told in done.missing for one in told.findings].count("CAT308") == 1
+    assert not (blobs / f"{STRANGER}.1").exists()
+    if "'b'" in statement:
+        assert [one.startswith("the catalog's database is damaged: image ") for one in scrubbed.failed] == [True]
+    else:
+        assert (scrubbed.images, scrubbed.failed) == (1, ())
+        kept.remove(f"{GONE}.1")
+    assert {path.name for path in (folder / "catalog").glob("*/*")} == kept
+
+
+def test_deleted_data_of_a_damaged_row(folder: Path) -> None:
+    """It stays, and that is told by the scrubber, by each that comes; another's is removed."""
+    damage(folder, f"UPDATE images SET status = 'deleted', previous = NULL, blob = id || '.7' WHERE id = '{GONE}'")
+    damage(folder, f"UPDATE images SET status = 'deleted' WHERE id = '{OTHER}'")
+    with Catalog.open(identity="root:ops:admin", config=Config(location=str(folder / "catalog"))) as it:
+        done, again = it.scrub(), it.scrub()
+    why = f"the catalog's database is damaged: image {GONE}: blob is '{GONE}.7'; restore it from a backup"
+    assert (done.blobs, done.failed, again.blobs, again.failed) == (1, (why,), 0, (why,))
+    assert sorted(path.name for path in (folder / "catalog" / "blobs").iterdir()) == [f"{ID}.1", f"{GONE}.1"]
+
+
+def test_an_image_without_data_under_an_instance(folder: Path) -> None:
+    """That is what is told of the instance."""
+    damage(folder, "UPDATE images SET status = 'queued', blob = NULL WHERE name = 'a'")
+    done = run("catalog verify --all")
+    assert f"(vm): image {ID} is queued, and has no data" in done.stdout
+    assert done.exit_code == 1
 
 
 def test_others_go_on(folder: Path) -> None:
