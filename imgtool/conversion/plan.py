@@ -130,14 +130,17 @@ def _by_qemu(request: Request, refused: UsageError) -> tuple[dict[str, Value], b
 
 def _direct(request: Request, report: Report, size: int) -> str | None:
     """The format that qemu-img may read the source as. Anything but one plain file goes through our own reader, and
-    so does what is not sound, or is to be read as something else, however mild the policy."""
+    so does what is not sound, or is to be read as something else, however mild the policy. Warnings of a format that
+    has structures count as well: of what we read and QEMU does not (a log to replay, other sizes of blocks and
+    sectors); of raw bytes they are about what lies inside."""
+    bad = ("error",) if report.format == "raw" else ("error", "warning")
     plain = (
         own_file(request, report)
         and report.format in _DIRECT
         and request.snapshot is None
         and request.allow == ()
         and request.format in (None, report.format)
-        and all(one.severity != "error" for one in report.findings)
+        and all(one.severity not in bad for one in report.findings)
         and size == report.virtual_size
     )
     return report.format if plain else None

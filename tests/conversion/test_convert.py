@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import imgtool
-from imgtool.conversion import api
+from imgtool.conversion import api, qemu_img
 from imgtool.errors import ContentError, ExistsError, OutputError, RejectedError, UnsupportedError, UsageError
-from tests.kit import need, qemu_create, run
+from tests.conversion.trap_kit import recorder
+from tests.kit import fixture, need, qemu_create, run
 
 MIB = 1 << 20
 NATIVE = ("raw", "qcow2", "vhd", "vmdk", "vdi")
@@ -342,3 +343,30 @@ def test_estimates_of_what_is_added(to: str, options: dict[str, str], tmp_path: 
     secrets = {"secret_file": os.fspath(secret)} if to == "qcow2" else {}
     done = imgtool.convert(path, tmp_path / "new", to, options=options, **secrets)
     assert (told.virtual_size, told.required) == (done.virtual_size, done.file_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "driver"),
+    [
+        ("vhdx/data.vhdx.gz", "vhdx"),
+        ("vhdx/log-adds-blocks.vhdx.gz", "raw"),
+        ("vhdx/log-resizes.vhdx.gz", "raw"),
+        ("vhdx/sectors-4096.vhdx.gz", "raw"),
+        ("vdi/data.vdi.gz", "vdi"),
+        ("2M", "raw"),
+    ],
+)
+def test_what_qemu_img_does_not_read(name: str, driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log to replay, sectors of 4096 bytes, blocks of 2 MiB: we read them for it; others it reads itself."""
+    qemu = recorder(tmp_path / "qemu")
+    monkeypatch.setattr(qemu_img, "find", lambda *_: qemu.tool)
+    source = tmp_path / "source"
+    if name == "2M":
+        (tmp_path / "raw").write_bytes(pattern(5 * MIB))
+        imgtool.convert(tmp_path / "raw", source, "vdi", options={"block_size": "2M"})
+    else:
+        source.write_bytes(fixture(name))
+    done = imgtool.convert(source, tmp_path / "new", "vhdx")
+    assert (done.engine, done.verified) == ("qemu-img", True)
+    assert [one.driver for one in qemu.started()] == [driver]
+    assert imgtool.compare(source, tmp_path / "new").identical
