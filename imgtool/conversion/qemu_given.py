@@ -72,7 +72,8 @@ class Secret:
 
 
 def read_secret(path: str, limits: Limits) -> Secret:
-    """The passphrase that a file, or a pipe, holds: every byte of it. Raises UsageError."""
+    """The passphrase that a file, or a pipe, holds: every byte of it, in UTF-8 and none a NUL, as qemu-img wants it.
+    Raises UsageError."""
     try:
         with open(path, "rb") as file:
             data = file.read(limits.secret + 1)
@@ -82,6 +83,8 @@ def read_secret(path: str, limits: Limits) -> Secret:
         raise UsageError(f"{path!r}: cannot read the passphrase: {reason}") from error
     if not data or len(data) > limits.secret:
         raise UsageError(f"{path!r}: a passphrase has from 1 to {limits.secret} bytes")
+    if b"\0" in data:
+        raise UsageError(f"{path!r}: a passphrase has no NUL bytes: qemu-img would not take it")
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:

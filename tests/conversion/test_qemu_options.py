@@ -199,6 +199,7 @@ def test_a_passphrase_is_needed_where_it_is_used(raw: Path, tmp_path: Path) -> N
         (b"", "a passphrase has from 1 to 65536 bytes"),
         (b"x" * 65_537, "a passphrase has from 1 to 65536 bytes"),
         (b"\xff\xfe", "is text in UTF-8"),
+        (b"a\0b", "a passphrase has no NUL bytes"),
         (None, "cannot read the passphrase"),
     ],
 )
