@@ -132,7 +132,7 @@ def command(
     without = [one for one in (out_dir, place) if one is not None]
     sources = list(inputs(paths or [], recursive, files0_from, without, piped=False))
     work = Converting(as_json=as_json, quiet=quiet, progress=progress, batch=len(sources) > 1)
-    requests = requests_of(sources, common, output, out_dir, work)
+    requests = requests_of(sources, common, output, out_dir, work, place if resume else None)
     if dry_run:
         work.tell_plans(requests, place if resume else None)
     else:

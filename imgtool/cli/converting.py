@@ -18,6 +18,7 @@ from imgtool.conversion.batch import (
     parts_of_others,
     run_all,
     target_name,
+    targets_of_others,
 )
 from imgtool.conversion.journal import Journal
 from imgtool.conversion.request import Request
@@ -51,15 +52,16 @@ class Converting:
         batch = self._batch and error.exit_status != EXIT_BUG
         self._statuses.add(EXIT_NO if batch else error.exit_status)
 
-    def left_out(self, path: str, whole: str) -> None:
-        """One input is an extent of another: it is no disk of its own, which is said."""
+    def left_out(self, path: str, other: str, what: str = "extent") -> None:
+        """One input is the extent or the target of another: it is no disk of its own, which is said."""
         if self._objects:
             import json
 
-            told = {"type": "skipped", "path": terminal(path), "extent_of": terminal(whole)}
+            told = {"type": "skipped", "path": terminal(path), f"{what}_of": terminal(other)}
             print(json.dumps(told), file=sys.stderr)
         elif not self._quiet:
-            print(f"imgtool: {terminal(path)}: skipped: an extent of {terminal(whole)}", file=sys.stderr)
+            article = "an" if what == "extent" else "the"
+            print(f"imgtool: {terminal(path)}: skipped: {article} {what} of {terminal(other)}", file=sys.stderr)
 
     def tell_plans(self, requests: list[Request], journal: str | None) -> None:
         """Each plan: the engine, what would be lost, how large the target would be; or what an earlier run did that
@@ -98,9 +100,8 @@ class Converting:
         self._batch = self._batch or len(requests) > 1
         if journal is not None:
             _apart(journal, requests)
-            folder = os.path.dirname(journal)
-            if folder in {os.path.dirname(request.target) for request in requests}:
-                _folder(folder or ".")
+            if _real_folder(journal) in {_real_folder(request.target) for request in requests}:
+                _folder(os.path.dirname(journal) or ".")
         with ExitStack() as stack:
             kept = stack.enter_context(Journal(journal, resume=resume)) if journal is not None else None
             board = stack.enter_context(Board(len(requests), self._progress, self._quiet))
@@ -136,9 +137,15 @@ class Converting:
 
 
 def requests_of(
-    sources: list[str], common: Request, output: str | None, out_dir: str | None, work: Converting
+    sources: list[str],
+    common: Request,
+    output: str | None,
+    out_dir: str | None,
+    work: Converting,
+    journal: str | None = None,
 ) -> list[Request]:
-    """One request for each disk of each source. Raises UsageError where targets are not clear."""
+    """One request for each disk of each source. `journal`: of the run that is resumed, whose targets are no sources.
+    Raises UsageError where targets are not clear."""
     if output is not None and len(sources) != 1:
         raise UsageError(
             f"--output names one target, and there are {len(sources)} sources; name a folder by --out-dir"
@@ -168,8 +175,19 @@ def requests_of(
         for name in several or (common.member,):
             target = target_name(path, name, to, out_dir or ".")
             made.append(common._replace(source=path, target=target, member=name))
+    if journal is not None:
+        made = _without_targets(made, journal, work)
     one_target_each(made)
     return made
+
+
+def _without_targets(requests: list[Request], journal: str, work: Converting) -> list[Request]:
+    """Those whose source is not what the run that is resumed wrote; the others are said."""
+    _apart(journal, requests)
+    written = targets_of_others(requests, Journal(journal, resume=True, write=False))
+    for path, source in written.items():
+        work.left_out(path, source, "target")
+    return [request for request in requests if request.source not in written]
 
 
 def _several(path: str, names: Iterable[str | None]) -> str:
@@ -184,6 +202,11 @@ def _apart(journal: str, requests: Iterable[Request]) -> None:
         for path in (request.source, request.target):
             if os.path.realpath(path) == place:
                 raise UsageError(f"{journal}: is the journal and {path}, too; name another file by --journal")
+
+
+def _real_folder(path: str) -> str:
+    """Where a file is, however that is spelled."""
+    return os.path.realpath(os.path.dirname(path))
 
 
 def _folder(path: str) -> None:

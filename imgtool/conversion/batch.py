@@ -110,6 +110,19 @@ def one_target_each(requests: Iterable[Request]) -> None:
         seen[real] = request.source
 
 
+def targets_of_others(requests: Iterable[Request], journal: Journal) -> dict[str, str]:
+    """Which sources are targets that an earlier run made of others, by which: where a batch writes into the folder
+    that it reads. The journal tells, so that no file that is a source of its own is taken for one."""
+    asked = list(requests)
+    made = {os.path.realpath(one.target): one.source for one in asked if journal.wrote(one)}
+    found: dict[str, str] = {}
+    for request in asked:
+        source = made.get(os.path.realpath(request.source))
+        if source not in (None, request.source):
+            found[request.source] = source
+    return found
+
+
 def run_all(
     requests: Iterable[Request],
     *,

@@ -89,6 +89,11 @@ class Journal:
         conversion = line.get("conversion")
         return conversion if isinstance(conversion, dict) else None
 
+    def wrote(self, request: Request) -> bool:
+        """Whether its target is what an earlier run wrote there, be the source as it was or not."""
+        line, target = self._done.get(_key(request)), _state(request.target)
+        return line is not None and target is not None and line.get("target") == target
+
     def add(self, request: Request, conversion: Conversion, fd: int, read: Read) -> None:
         """Tell that a target is whole, made from what was `read`; `fd`: what was written, which gets its name next.
         Raises OutputError."""

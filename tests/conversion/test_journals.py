@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -54,6 +55,52 @@ def test_a_journal_is_nothing_else(folder: Path) -> None:
         assert (done.returncode, b"is the journal and " in done.stderr) == (2, True)
         assert names(folder) == {"one.raw", "two.raw"}
         assert (folder / "one.raw").read_bytes() == b"one.raw" * 100_000
+
+
+def test_a_folder_that_is_not_there_yet(folder: Path) -> None:
+    """The journal may lie in that of the targets, however the two are spelled; another one is not made for it."""
+    there = {name: str(folder / name) for name in ("c", "d")}
+    for out, journal in (("./a", "a/jj"), ("b/", "./b/jj"), (there["c"], "c/jj"), ("d", f"{there['d']}/jj")):
+        done = convert(folder, "one.raw", "two.raw", "--to", "raw", "--out-dir", out, "--journal", journal)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert names(folder / journal[: -len("/jj")]) == {"one.raw", "two.raw", "jj"}
+    done = convert(folder, "one.raw", "two.raw", "--to", "raw", "--out-dir", "e", "--journal", "f/jj")
+    assert (done.returncode, b"cannot write the journal" in done.stderr) == (5, True)
+    assert names(folder) == {"one.raw", "two.raw", "a", "b", "c", "d"}
+
+
+def test_a_batch_into_its_own_folder(folder: Path) -> None:
+    """Resumed, what it wrote is no source of its own, which is said; a source that changed is done again."""
+    batch = ("--recursive", ".", "--to", "qcow2", "--out-dir", ".")
+    assert convert(folder, *batch).returncode == 0
+    (folder / "three.raw").write_bytes(b"three" * 100_000)
+    left_out = [f"imgtool: ./{one}.qcow2: skipped: the target of ./{one}.raw" for one in ("one", "two")]
+    for more in (("--dry-run",), ()):
+        done = convert(folder, *batch, "--resume", *more)
+        assert (done.returncode, sorted(done.stderr.decode().splitlines())) == (0, left_out)
+    both = {f"{one}.{form}" for one in ("one", "two", "three") for form in ("raw", "qcow2")}
+    assert names(folder) == both | {JOURNAL}
+    (folder / "one.raw").write_bytes(b"other" * 100_000)
+    done = convert(folder, *batch, "--resume", "--force", "--json")
+    objects = [json.loads(line) for line in done.stderr.splitlines()]
+    skipped = [one for one in objects if one["type"] == "skipped"]
+    assert {"type": "skipped", "path": "./one.qcow2", "target_of": "./one.raw"} in skipped
+    assert (done.returncode, len(skipped), objects[-1]["resumed"]) == (0, 3, 2)
+    with imgtool.open_disk(folder / "one.qcow2") as disk:
+        assert disk.read_at(0, 500_000) == b"other" * 100_000
+
+
+def test_a_source_where_a_target_would_be(folder: Path) -> None:
+    """What no run before wrote is a source, not a target to be replaced; nothing is done."""
+    batch = ("--recursive", ".", "--to", "qcow2", "--out-dir", ".", "--resume")
+    assert convert(folder, *batch).returncode == 0
+    mine = (folder / "two.qcow2").read_bytes()
+    (folder / "mine").write_bytes(mine)
+    os.rename(folder / "mine", folder / "one.qcow2")
+    for force in ((), ("--force",)):
+        done = convert(folder, *batch, *force)
+        assert (done.returncode, b"would both be written there" in done.stderr) == (2, True)
+    assert (folder / "one.qcow2").read_bytes() == mine
 
 
 def test_another_passphrase_or_policy_is_asked_for_anew(folder: Path) -> None:
