@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from imgtool.catalog import images, listing, members, moves
+from imgtool.catalog import listing
 from imgtool.catalog.damage import Damaged, unreadable
 from imgtool.catalog.listing import Filters, Sort
 from imgtool.catalog.records import is_id
+from imgtool.catalog.status import LISTED
 from imgtool.errors import DamagedError, InputError, OutputError, RefusedError, UsageError
 from imgtool.model.export import Exported, Transfer
-from imgtool.model.image import ImageRecord, Status
+from imgtool.model.image import Change, ImageRecord, Member, Status
 from imgtool.targets.folder import FolderOutput
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ Tell = Callable[[Transfer], None]
 DATA: tuple[Status, ...] = ("active", "deactivated")
 BARE: tuple[Status, ...] = ("queued", "killed")
 
+#: Statuses of images that somebody wants to be gone: an export of all passes them over.
+GONE: tuple[Status, ...] = ("pending_delete", "deleted")
+
 
 def export(
     catalog: Catalog, target: str, called: tuple[str, ...], tell: Tell | None, meters: Meters | None
@@ -42,7 +47,7 @@ def export(
     chosen = tuple(dict.fromkeys(called or _every(catalog)))
     with FolderOutput(target) as folder:
         try:
-            done = _fill(catalog, folder.work, chosen, tell, meters)
+            done = _fill(catalog, folder.work, chosen, GONE if not called else (), tell, meters)
         except OSError as error:
             raise OutputError(f"{target}: {error.strerror or error}") from error
         if not called or any(one.what == "exported" for one in done):
@@ -51,9 +56,15 @@ def export(
 
 
 def _fill(
-    catalog: Catalog, folder: str, chosen: tuple[str, ...], tell: Tell | None, meters: Meters | None
+    catalog: Catalog,
+    folder: str,
+    chosen: tuple[str, ...],
+    passed: tuple[Status, ...],
+    tell: Tell | None,
+    meters: Meters | None,
 ) -> tuple[Transfer, ...]:
-    """Write the images that were chosen; what becomes of each. Raises OSError, OutputError."""
+    """Write the images that were chosen; what becomes of each. `passed`: statuses of those that are passed over, and
+    are no failures. Raises OSError, OutputError."""
     import json
 
     done: list[Transfer] = []
@@ -66,12 +77,14 @@ def _fill(
                 if record.id in seen:
                     continue
                 seen.add(record.id)
-                told = _one(catalog, record, folder, meters)
+                if record.status in passed:
+                    done.append(Transfer(record.id, record.name, "skipped", why=_nothing(record, one)))
+                else:
+                    told = _one(catalog, record, one, folder, meters)
+                    manifest.write(json.dumps(told.to_dict()) + "\n")
+                    done.append(Transfer(told.image.id, told.image.name, "exported", _size(told.image)))
             except (DamagedError, InputError, RefusedError, UsageError) as error:
                 done.append(Transfer(one if is_id(one) else None, None, "failed", 0, str(error), error.exit_status))
-            else:
-                manifest.write(json.dumps(told.to_dict()) + "\n")
-                done.append(Transfer(told.image.id, told.image.name, "exported", _size(told.image)))
             if tell is not None:
                 tell(done[-1])
         manifest.flush()
@@ -80,25 +93,31 @@ def _fill(
 
 
 def _every(catalog: Catalog) -> tuple[str, ...]:
-    """The ids of all that the identity sees, the oldest first; at the end those whose rows cannot be read."""
+    """The ids of all that the identity sees and that are not gone, the oldest first; at the end those whose rows
+    cannot be read."""
     damaged: list[Damaged] = []
-    wanted = Filters(viewer=catalog.viewer(), status=(*DATA, *BARE))
+    wanted = Filters(viewer=catalog.viewer(), status=(*LISTED, "pending_delete"))
     with catalog.database.read() as connection:
         found = listing.list_images(connection, wanted, (Sort("created_at"),), damaged=damaged)
     return (*(one.record.id for one in found), *(one.id or "" for one in damaged))
 
 
 def _record(catalog: Catalog, called: str) -> ImageRecord:
-    """The image that is meant. Raises NotFoundError, UsageError, RefusedError for one that has nothing whole."""
+    """The image that is meant. Raises NotFoundError, UsageError, RefusedError."""
     with catalog.database.read() as connection:
-        record = catalog.named(connection, called, "get_image").record
+        return catalog.named(connection, called, "get_image").record
+
+
+def _nothing(record: ImageRecord, called: str) -> str:
+    """Why an image is not exported."""
+    return f"image {called} is {record.status}: there is nothing whole to export"
+
+
+def _one(catalog: Catalog, record: ImageRecord, called: str, folder: str, meters: Meters | None) -> Exported:
+    """Write an image's data, and give its line. Raises NotFoundError, RefusedError, also for one that has nothing
+    whole, InputError, DamagedError."""
     if record.status not in (*DATA, *BARE):
-        raise RefusedError(f"image {called} is {record.status}: there is nothing whole to export")
-    return record
-
-
-def _one(catalog: Catalog, record: ImageRecord, folder: str, meters: Meters | None) -> Exported:
-    """Write an image's data, and give its line. Raises NotFoundError, RefusedError, InputError, DamagedError."""
+        raise RefusedError(_nothing(record, called))
     if record.status in DATA:
         _line(catalog, record)  # one that has none fails before its data is written
         path = os.path.join(folder, BLOBS, record.id)
@@ -111,11 +130,16 @@ def _one(catalog: Catalog, record: ImageRecord, folder: str, meters: Meters | No
 
 
 def _line(catalog: Catalog, record: ImageRecord) -> Exported:
-    """The line of an image as it is now. Raises NotFoundError, InputError."""
-    with catalog.database.read() as connection:
-        kept = images.verdict_of(connection, record.id)
-        shared = tuple(members.members(connection, record.id))
-        past = tuple(moves.history(connection, record.id))
+    """The line of an image as it is now: members and history as far as the identity may see them.
+
+    Raises NotFoundError, RefusedError, InputError."""
+    kept = catalog.report(record.id)
+    shared: tuple[Member, ...] = ()
+    past: tuple[Change, ...] = ()
+    with suppress(RefusedError):
+        shared = catalog.members(record.id)
+    with suppress(RefusedError):
+        past = catalog.history(record.id)
     return Exported(record, shared, past, None if kept is None else _verdict(record, kept))
 
 

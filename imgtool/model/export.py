@@ -14,8 +14,8 @@ TRANSFER = "imgtool.transfer/1"
 class Exported(NamedTuple):
     """One image of an export. Its data is the file `blobs/ID`, where its status is active or deactivated.
 
-    image: its record. members: projects that it is shared with. history: what became of it. verdict: what validation
-    said of its data (imgtool.verdict/1).
+    image: its record. members: projects that it is shared with. history: what became of it. Both as far as whoever
+    exports may see them. verdict: what validation said of its data (imgtool.verdict/1).
     """
 
     image: ImageRecord

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from imgtool.catalog.images import New
 from imgtool.catalog.lease import acquire
 from imgtool.catalog.migrate import HEAD
+from imgtool.catalog.moves import begin_upload
 from imgtool.catalog.service import Catalog
 from imgtool.catalog.store import LocalStore
 from imgtool.config.config import Config
@@ -283,6 +284,24 @@ def test_an_import_of_a_text_that_is_none(catalog: Catalog, folder: Path) -> Non
         ("failed", "line 1 of the manifest: name: is not UTF-8"),
         ("imported", None),
     ]
+
+
+def test_an_export_tells_what_it_leaves_out(catalog: Catalog, folder: Path) -> None:
+    """What waits for its deletion is passed over, unless it is named; what is on its way is a failure."""
+    catalog.reserve(New("bare", "ops", id=OTHER))
+    catalog.delete("web")
+    done = run("export", "out")
+    assert (done.exit_code, done.stderr) == (0, "")
+    left = f"image {ID} is pending_delete: there is nothing whole to export"
+    assert done.stdout == f"{ID} web: skipped: {left}\n{OTHER} bare: exported, without data\n"
+    named = run("export", "named", ID)
+    assert (named.exit_code, named.stderr) == (6, f"imgtool: {ID}: failed: {left}\n")
+    with catalog.database.write() as connection:
+        begin_upload(connection, OTHER, 1, "ann")
+    done = run("export", "none")
+    assert done.exit_code == 6
+    assert done.stderr == f"imgtool: {OTHER}: failed: image {OTHER} is saving: there is nothing whole to export\n"
+    assert (folder / "none" / "manifest.jsonl").read_text() == ""
 
 
 def test_export_and_import(catalog: Catalog, folder: Path) -> None:

@@ -83,8 +83,11 @@ def test_everything_arrives(open_at: Open, server: Server, tmp_path: Path, way: 
     first, second = (open_at(place) for place in (places if way == "there" else places[::-1]))
     filled(first, tmp_path)
     done = first.export(tmp_path / "out")
-    assert sorted((one.name, one.what) for one in done) == sorted(
-        (name, "exported") for name in ("shared\u202e", "public", "odd", "reserved")
+    assert sorted((one.name or "", one.what, one.exit) for one in done) == sorted(
+        (
+            *((name, "exported", 0) for name in ("shared\u202e", "public", "odd", "reserved")),
+            *(("retired", "skipped", 0), ("", "failed", 6)),
+        )
     )
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     for line in lines:
@@ -179,6 +182,25 @@ def test_who_may(catalog: Catalog, open_at: Open, tmp_path: Path) -> None:
     catalog.deactivate("web")
     (refused,) = member.export(tmp_path / "out", "web")
     assert (refused.exit, refused.why) == (6, f"image {ID} is deactivated: only an administrator reads its data")
+
+
+def test_members_and_histories_are_for_those_that_see_them(catalog: Catalog, open_at: Open, tmp_path: Path) -> None:
+    """Of an image that is shared with him a member exports himself, of others' public ones nobody."""
+    (tmp_path / "access.yaml").write_text('export_catalog: "role:member"\n')
+    for project in ("one", "two"):
+        catalog.add_member(ID, project)
+    catalog.create(New("all", "ops", id=OTHER, visibility="public"), tmp_path / "disk.img")
+    for project, seen in (("ops", [["one", "two"], []]), ("one", [["one"], []])):
+        member = open_at(str(tmp_path / "one"), f"ann:{project}:member", access=str(tmp_path / "access.yaml"))
+        assert {one.what for one in member.export(tmp_path / f"by-{project}", ID, OTHER)} == {"exported"}
+        lines = [
+            json.loads(line) for line in (tmp_path / f"by-{project}" / "manifest.jsonl").read_text().splitlines()
+        ]
+        assert [[one["member"] for one in line["members"]] for line in lines] == seen
+        assert [bool(line["history"]) for line in lines] == [project == "ops"] * 2
+        assert all(line["verdict"]["accepted"] for line in lines)
+        for line in lines:
+            jsonschema.validate(line, export_schema())
 
 
 def test_a_killed_export_leaves_nothing_under_its_name(catalog: Catalog, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def command(
     access: AccessFile = None,
 ) -> None:
     """Write images with their records, members, histories and verdicts into a new folder, their data verified on the
-    way. The folder appears when it is whole. What cannot be exported is left out, and told of."""
+    way. The folder appears when it is whole. What cannot be exported is left out, and told of; what waits for its
+    deletion is no failure, unless it is named."""
     telling = Telling(as_json=as_json, quiet=quiet, progress=progress)
     with opened(config, catalog, act_as, access) as there:
         done = there.export(target, *(images or ()), tell=telling.tell, meters=telling.meter)
