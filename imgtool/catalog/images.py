@@ -84,21 +84,13 @@ def create(connection: Connection, new: New, who: str, why: str = "created", quo
     from sqlalchemy import insert
     from sqlalchemy.exc import IntegrityError
 
-    disk, container = records.formats(new.disk_format, new.container_format)
-    given, own_tags = records.properties(new.properties, quotas.properties), records.tags(new.tags, quotas.tags)
+    fields, own_tags, given = _fields(new, quotas)
     at = now(connection)
     identifier = records.image_id(new.id) if new.id is not None else str(uuid4())
     values = {
+        **fields,
         "id": identifier,
-        "name": records.name(new.name),
         "status": "queued",
-        "visibility": records.visibility(new.visibility),
-        "protected": new.protected,
-        "owner": records.owner(new.owner),
-        "disk_format": disk,
-        "container_format": container,
-        "min_disk": records.least("min_disk", new.min_disk),
-        "min_ram": records.least("min_ram", new.min_ram),
         "created_at": at,
         "updated_at": at,
         "attempt": 0,
@@ -113,6 +105,32 @@ def create(connection: Connection, new: New, who: str, why: str = "created", quo
     _insert_tags(connection, identifier, own_tags)
     _insert_properties(connection, identifier, given)
     return get(connection, identifier)
+
+
+def remake(connection: Connection, identifier: str, new: New, quotas: Quotas = QUOTAS) -> Kept:
+    """Say all of an image anew that has no data: fields, tags and properties that it had are gone.
+
+    Raises as `update`, RefusedError for too many tags and properties, and for reserved names."""
+    from sqlalchemy import delete
+    from sqlalchemy import update as statement
+
+    table = tables()
+    fields, own_tags, given = _fields(new, quotas)
+    _without_data(touch(connection, identifier).record)
+    connection.execute(statement(table.images).where(table.images.c.id == identifier).values(**fields))
+    for part in (table.tags, table.properties):
+        connection.execute(delete(part).where(part.c.image_id == identifier))
+    _insert_tags(connection, identifier, own_tags)
+    _insert_properties(connection, identifier, given)
+    return get(connection, identifier)
+
+
+def hold(connection: Connection, identifier: str) -> None:
+    """Keep others from changing an image before this transaction ends, without marking it as changed."""
+    from sqlalchemy import select
+
+    images = tables().images
+    connection.execute(select(images.c.id).where(images.c.id == identifier).with_for_update())
 
 
 def get(connection: Connection, identifier: str) -> Kept:
@@ -298,9 +316,30 @@ def write_history(
     )
 
 
-def _formats(record: ImageRecord, changes: Changes) -> dict[str, object]:
+def _fields(new: New, quotas: Quotas) -> tuple[dict[str, object], tuple[str, ...], dict[str, str]]:
+    """What is said of an image, by the rules of records: columns, tags, properties. Raises as those."""
+    disk, container = records.formats(new.disk_format, new.container_format)
+    given, own_tags = records.properties(new.properties, quotas.properties), records.tags(new.tags, quotas.tags)
+    fields: dict[str, object] = {
+        "name": records.name(new.name),
+        "visibility": records.visibility(new.visibility),
+        "protected": new.protected,
+        "owner": records.owner(new.owner),
+        "disk_format": disk,
+        "container_format": container,
+        "min_disk": records.least("min_disk", new.min_disk),
+        "min_ram": records.least("min_ram", new.min_ram),
+    }
+    return fields, own_tags, given
+
+
+def _without_data(record: ImageRecord) -> None:
     if record.status not in ("queued", "killed"):
         raise RefusedError(f"image {record.id} is {record.status}: formats are fixed once there is data")
+
+
+def _formats(record: ImageRecord, changes: Changes) -> dict[str, object]:
+    _without_data(record)
     disk = changes.disk_format or (None if changes.container_format in MACHINE else record.disk_format)
     container = changes.container_format or (None if changes.disk_format in MACHINE else record.container_format)
     disk, container = records.formats(disk, container)

@@ -17,10 +17,13 @@ from imgtool.errors import RefusedError
 from imgtool.model.image import Change, Status
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, ScalarSelect
 
 #: How often a move is tried anew while others move the image.
 _TRIES = 64
+
+#: Moves of an image without data: what was changed of it before counts as changed after them, too.
+_UPLOADS: frozenset[Action] = frozenset({"upload", "fail", "requeue"})
 
 #: What an image has of its data, and has not without it.
 _NO_DATA: dict[str, object] = {
@@ -148,6 +151,34 @@ def history(connection: Connection, identifier: str) -> list[Change]:
     ]
 
 
+def changed_since(connection: Connection, identifier: str) -> bool:
+    """True where a record, its tags, properties or members were changed after the image's last move.
+
+    Uploads that begin and fail do not hide it; `settle` does."""
+    from sqlalchemy import select
+
+    images = tables().images
+    asked = select(images.c.updated_at != _moved_at(identifier)).where(images.c.id == identifier)
+    return bool(connection.execute(asked).scalar_one_or_none())
+
+
+def settle(connection: Connection, identifier: str) -> None:
+    """Let what was changed of an image count as part of its last move."""
+    from sqlalchemy import update
+
+    images = tables().images
+    connection.execute(update(images).where(images.c.id == identifier).values(updated_at=_moved_at(identifier)))
+
+
+def _moved_at(identifier: str) -> ScalarSelect[int]:
+    """When an image was moved last, as a part of a query."""
+    from sqlalchemy import select
+
+    table = tables().history
+    mine = select(table.c.at).where(table.c.image_id == identifier)
+    return mine.order_by(table.c.number.desc()).limit(1).scalar_subquery()
+
+
 def _move(
     connection: Connection,
     identifier: str,
@@ -179,7 +210,8 @@ def _move(
             same += [images.c.protected.is_(False), images.c.instances == 0]
         if attempt is not None:
             same.append(images.c.attempt == attempt)
-        changed = {"status": after, "updated_at": at, **_around(action, record.status, after, at), **(values or {})}
+        told = at + (action in _UPLOADS and changed_since(connection, record.id))
+        changed = {"status": after, "updated_at": told, **_around(action, record.status, after, at), **(values or {})}
         if connection.execute(update(images).where(*same).values(**changed)).rowcount == 1:
             write_history(connection, record.id, record.status, after, who, why, at)
             return get(connection, record.id)

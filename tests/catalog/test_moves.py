@@ -137,3 +137,23 @@ def test_what_is_not_there_is_not_moved(database: Database) -> None:
         ):
             with pytest.raises(NotFoundError, match=f"no image {ID}"):
                 call()
+
+
+def test_what_was_changed_since_the_last_move(database: Database) -> None:
+    """Uploads that begin and fail do not hide it; what counts as part of the move is none."""
+    with database.write() as connection:
+        one = queued(connection)
+        assert not moves.changed_since(connection, one)
+        images.hold(connection, one)
+        assert not moves.changed_since(connection, one)
+    with database.write() as connection:
+        images.add_tags(connection, one, ["linux"])
+        assert moves.changed_since(connection, one)
+        for action in ("upload", "fail", "requeue"):
+            act(connection, action, one)
+            assert moves.changed_since(connection, one)
+        moves.settle(connection, one)
+        assert not moves.changed_since(connection, one)
+        for action in ("upload", "fail", "requeue"):
+            act(connection, action, one)
+            assert not moves.changed_since(connection, one)

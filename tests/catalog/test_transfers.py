@@ -18,8 +18,10 @@ from imgtool.catalog.images import Changes, New
 from imgtool.catalog.listing import Filters
 from imgtool.catalog.moves import begin_upload
 from imgtool.catalog.service import Catalog
+from imgtool.catalog.store import blob_key
 from imgtool.errors import (
     ExistsError,
+    NotFoundError,
     OutputError,
     RefusedError,
     UsageError,
@@ -244,6 +246,123 @@ def test_an_import_goes_on(catalog: Catalog, second: Catalog, tmp_path: Path) ->
     write(folder, {**line, "image": {**line["image"], "id": OTHER}})
     (failed,) = second.import_from(folder)
     assert (failed.exit, failed.why) == (6, f"image {OTHER} is here already (queued)")
+
+
+def draft(catalog: Catalog, second: Catalog, tmp_path: Path, visibility: str = "shared") -> Path:
+    """An export with data of an image that came to the second catalog without, and under other words."""
+    said = New("draft", "ops", id=OTHER, visibility="public", disk_format="raw", tags=["old"], properties={"a": "1"})
+    catalog.reserve(said)
+    catalog.export(tmp_path / "before", OTHER)
+    assert second.import_from(tmp_path / "before")[0].what == "imported"
+    catalog.change(
+        OTHER,
+        Changes("secret", "lab", "shared", True, "qcow2", "bare", 2, 512),
+        tags=["new"],
+        properties={"b": "2"},
+    )
+    catalog.unset(OTHER, tags=["old"], properties=["a"])
+    catalog.add_member(OTHER, "one")
+    catalog.set_member(OTHER, "one", "accepted")
+    catalog.change(OTHER, Changes(visibility=visibility))
+    catalog.upload(OTHER, tmp_path / "disk.img")
+    catalog.export(tmp_path / "after", OTHER)
+    return tmp_path / "after"
+
+
+@pytest.mark.parametrize("visibility", ["shared", "private"])
+def test_an_import_says_all_anew(
+    catalog: Catalog, second: Catalog, open_at: Open, tmp_path: Path, visibility: str
+) -> None:
+    """Of what an earlier one left nothing stays: nobody sees by it what is not for him."""
+    folder = draft(catalog, second, tmp_path, visibility)
+    assert second.import_from(folder, skip_existing=True)[0].what == "imported"
+    one, other = (replace(each.show(OTHER), created_at="", updated_at="") for each in (catalog, second))
+    assert one == other
+    assert [each.member for each in second.members(OTHER)] == (["one"] if visibility == "shared" else [])
+    with pytest.raises(NotFoundError):
+        open_at(str(tmp_path / "two"), "eve:other:member").show(OTHER)
+
+
+def test_a_claim_that_was_wrong_is_no_hindrance(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """The image was killed for it; the manifest that is right brings the data in."""
+    folder, line = exported(catalog, tmp_path)
+    for disk in ("vmdk", "vdi"):
+        write(folder, {**line, "image": {**line["image"], "disk_format": disk}})
+        assert second.import_from(folder)[0].exit == 1
+    write(folder, line)
+    assert second.import_from(folder)[0].what == "imported"
+    assert second.show(ID).disk_format == "qcow2"
+
+
+def test_what_somebody_changed_stays(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """Before an import or while one went on: the next one leaves it alone."""
+    folder = draft(catalog, second, tmp_path)
+    with second.database.write() as connection:
+        begin_upload(connection, OTHER, 1, "root")
+    second.change(OTHER, Changes(name="mine"))
+    for status in ("saving", "killed"):
+        (failed,) = second.import_from(folder)
+        assert (failed.exit, failed.why) == (6, f"image {OTHER} is here already ({status})")
+        assert second.import_from(folder, skip_existing=True)[0].what == "skipped"
+        second.repair()
+    record = second.show(OTHER)
+    assert (record.name, record.visibility, record.status) == ("mine", "public", "killed")
+
+
+def test_what_an_import_left_is_not_everybodys(
+    catalog: Catalog, second: Catalog, open_at: Open, tmp_path: Path
+) -> None:
+    """Who goes on with it needs what a change of it needs, and room; else all stays as it was."""
+    folder = draft(catalog, second, tmp_path)
+    (tmp_path / "access.yaml").write_text('import_catalog: "@"\nadd_image: "@"\n')
+    rules = str(tmp_path / "access.yaml")
+    before = second.show(OTHER)
+    for who, settings in (
+        ("eve:other:member", {"access": rules}),
+        ("ann:ops:member", {"access": rules}),
+        ("root:ops:admin", {"owner_images": 0}),
+    ):
+        (failed,) = open_at(str(tmp_path / "two"), who, **settings).import_from(folder)
+        assert (failed.what, failed.exit) == ("failed", 6)
+    assert second.show(OTHER) == before
+    assert not second.members(OTHER)
+    assert second.import_from(folder)[0].what == "imported"
+
+
+def test_the_status_is_told_to_those_that_see_the_image(catalog: Catalog, open_at: Open, tmp_path: Path) -> None:
+    """To others only that the id is taken."""
+    folder, _ = exported(catalog, tmp_path)
+    (tmp_path / "access.yaml").write_text('import_catalog: "@"\n')
+    for who, seen in (("ann:ops:member", " (active)"), ("eve:other:member", "")):
+        (failed,) = open_at(str(tmp_path / "one"), who, access=str(tmp_path / "access.yaml")).import_from(folder)
+        assert failed.why == f"image {ID} is here already{seen}"
+
+
+def test_an_import_without_a_process_is_ended(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """By the next one, which goes on; while a process is at it, that is a failure, whatever is skipped."""
+    folder = draft(catalog, second, tmp_path)
+    with second.store.begin(blob_key(OTHER, 1)):
+        with second.database.write() as connection:
+            begin_upload(connection, OTHER, 1, "root")
+        (failed,) = second.import_from(folder, skip_existing=True)
+        assert (failed.exit, failed.why) == (
+            6,
+            f"image {OTHER} is here already (saving): an upload into it is under way",
+        )
+    assert second.import_from(folder, skip_existing=True)[0].what == "imported"
+    past = [(one.after, one.why) for one in second.history(OTHER)]
+    assert past[1:4] == [("saving", "upload"), ("killed", "its process is gone"), ("queued", "a fresh upload")]
+    assert second.show(OTHER).status == "active"
+
+
+def test_an_upload_of_somebody_is_not_ended(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:
+    """An image that no import made is here already, whether its upload has a process or not."""
+    folder, _ = exported(catalog, tmp_path)
+    second.reserve(New("own", "ops", id=ID))
+    with second.database.write() as connection:
+        begin_upload(connection, ID, 1, "ann")
+    assert second.import_from(folder, skip_existing=True)[0].what == "skipped"
+    assert second.show(ID).status == "saving"
 
 
 def test_a_killed_import_leaves_nothing_half(catalog: Catalog, second: Catalog, tmp_path: Path) -> None:

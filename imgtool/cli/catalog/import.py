@@ -26,7 +26,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def command(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The folder of an export.")],
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="An image whose id is here already is no failure.")
+        bool,
+        typer.Option("--skip-existing", help="An image whose id is here is no failure, unless an import is at it."),
     ] = False,
     quiet: Quiet = False,
     progress: ShowProgress = "auto",
@@ -38,7 +39,7 @@ def command(
 ) -> None:
     """Bring in images of an export, under their own ids. Nothing in it is trusted: each is validated under the policy
     of this catalog, and must have the digests that the export names. One that fails does not stop the rest; an import
-    that was broken off goes on where it is called again."""
+    that was broken off goes on where it is called again, with what nobody changed meanwhile."""
     telling = Telling(as_json=as_json, quiet=quiet, progress=progress)
     with opened(config, catalog, act_as, access) as there:
         done = there.import_from(source, skip_existing=skip_existing, tell=telling.tell, meters=telling.meter)
