@@ -50,7 +50,7 @@ class Ground:
 
     def own_store(self, *, mark: bool = True) -> None:
         """See that the store has the data of this catalog and of no other; with `mark` one that is nobody's is this
-        catalog's from now on. Raises RefusedError, OutputError, InputError."""
+        catalog's from now on. Raises RefusedError, also for one that has nothing of it; OutputError, InputError."""
         from sqlalchemy import select
 
         with self.database.read() as connection:
@@ -62,7 +62,11 @@ class Ground:
                 " from a backup"
             )
         (identifier,) = found
-        self.store.belong(identifier, self.database.folder, mark=mark)
+        self.store.belong(identifier, self.database.folder, self._keys, mark=mark)
+
+    def _keys(self) -> frozenset[str]:
+        with self.database.read() as connection:
+            return listing.blobs(connection)
 
     @property
     def is_admin(self) -> bool:
@@ -156,8 +160,9 @@ class Ground:
         ]
         return min(left, default=None)
 
-    def remove_data(self, identifier: str, blob: str) -> int:
-        """Remove the data of a deleted image: the bytes freed. Raises OutputError."""
+    def remove_data(self, identifier: str, blob: str) -> int | None:
+        """Remove the data of a deleted image from the store, which is this catalog's (`own_store`): the bytes freed,
+        None where it was not there. Raises OutputError."""
         freed = self.store.delete(blob)
         with self.database.write() as connection:
             moves.data_removed(connection, identifier, blob)

@@ -110,6 +110,7 @@ class Instances:
         catalog = self._catalog
         with catalog.database.read() as connection:
             record = self._named(connection, called, "delete_instance")
+        catalog.own_store(mark=False)
         with self.store.hold(record.id) as claim:
             with catalog.database.write() as connection:
                 self._named(connection, record.id, "delete_instance")

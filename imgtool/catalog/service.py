@@ -364,8 +364,14 @@ class Catalog(Ground):
     def delete(self, called: str, why: str = "deleted") -> ImageRecord:
         """Delete an image: its data waits for the scrubber where the configuration has a delay, else it goes at once.
 
-        Raises as `show`, RefusedError for a protected image and one whose status does not allow it.
+        Raises as `show`, RefusedError for a protected image and one whose status does not allow it, and where its
+        data is to go and the store is not the catalog's.
         """
+        if not self.config.delay:
+            with self.database.read() as connection:
+                there = self.named(connection, called, "delete_image").blob is not None
+            if there:
+                self.own_store(mark=False)
         with self.database.write() as connection:
             identifier = self.named(connection, called, "delete_image").record.id
             kept = moves.delete(

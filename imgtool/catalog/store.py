@@ -6,8 +6,9 @@ Contract of a store:
 - `begin` claims a key: while the claim is held `alive` says so to every process that shares the store, and a process
   that dies holds it no longer. What it wrote is then found by `claims`, and removed by `discard`.
 - A blob appears whole, flushed, at `commit`; before it there is none under its key, whatever happens.
-- `delete` of what is not there is no failure: 0 bytes are freed.
-- A store has the data of one catalog, by its id: what another has would look to it as if nobody owned it.
+- `delete` of what is not there is no failure, and says so.
+- A store has the data of one catalog, by its id: what another has would look to it as if nobody owned it. Nor is a
+  place the catalog's that has nothing of what its records have: a disk may not be mounted there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import fcntl
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -29,6 +30,9 @@ from imgtool.sources.base import Source
 from imgtool.sources.file import open_file
 
 Import = Literal["copy", "move", "link"]
+
+#: What tells the keys of all data that a catalog's records have.
+Keys = Callable[[], frozenset[str]]
 
 _FICLONE = 0x40049409
 
@@ -104,11 +108,11 @@ class BlobStore(ABC):
     place: str
 
     @abstractmethod
-    def belong(self, catalog: str, folder: str | None, *, mark: bool = True) -> None:
+    def belong(self, catalog: str, folder: str | None, keys: Keys, *, mark: bool = True) -> None:
         """Make the store the catalog's of that id, where it is nobody's and `mark` says so. `folder`: of the
-        catalog's database, if any: what lies there is this catalog's.
+        catalog's database, if any: what lies there is this catalog's. `keys`: asked for those of its records.
 
-        Raises RefusedError where it is another's, OutputError, InputError.
+        Raises RefusedError where it is another's, or nobody's and has none of those; OutputError, InputError.
         """
 
     @abstractmethod
@@ -128,8 +132,8 @@ class BlobStore(ABC):
         """The blob's file, to be opened for reading only; None where the store has no files."""
 
     @abstractmethod
-    def delete(self, key: str) -> int:
-        """Remove a blob: the bytes that it had, 0 where it is not there. Raises OutputError."""
+    def delete(self, key: str) -> int | None:
+        """Remove a blob: the bytes that it had, None where it is not there. Raises OutputError."""
 
     @abstractmethod
     def blobs(self) -> Iterator[Blob]:
@@ -168,7 +172,7 @@ class LocalStore(BlobStore):
         self._blobs = os.path.join(self.place, "blobs")
         self._uploads = os.path.join(self.place, "uploads")
 
-    def belong(self, catalog: str, folder: str | None, *, mark: bool = True) -> None:
+    def belong(self, catalog: str, folder: str | None, keys: Keys, *, mark: bool = True) -> None:
         path = os.path.join(self.place, MARK)
         inside = folder is not None and os.path.realpath(folder) == os.path.realpath(self.place)
         if not inside and os.path.lexists(os.path.join(self.place, FILE)):
@@ -183,6 +187,11 @@ class LocalStore(BlobStore):
                 f"{self.place}: holds the data of another catalog; name another folder by store.location, or, where"
                 f" this catalog was restored from a backup, remove {path}"
             )
+        if found is None and not inside and (wanted := keys()) and wanted.isdisjoint(names(self._blobs)):
+            raise RefusedError(
+                f"{self.place}: has none of this catalog's data: is its disk mounted? Name the right folder by"
+                f" store.location, or, where all of the data is lost, write {catalog} into {path}"
+            )
         if not mark:
             return
         from imgtool.targets.output import FileOutput
@@ -194,13 +203,13 @@ class LocalStore(BlobStore):
                 output.write_at(0, catalog.encode())
                 output.commit()
         except ExistsError:  # another process was faster: whose is it now?
-            self.belong(catalog, folder)
+            self.belong(catalog, folder, keys)
 
     def _mark(self, path: str) -> str | None:
         """The id of the catalog whose data it has; None where that is not said. Raises InputError."""
         try:
             with open(path, "rb") as file:
-                return file.read(64).decode(errors="replace")
+                return file.read(64).decode(errors="replace").strip()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -248,12 +257,12 @@ class LocalStore(BlobStore):
     def path(self, key: str) -> str | None:
         return os.path.join(self._blobs, known_key(key))
 
-    def delete(self, key: str) -> int:
+    def delete(self, key: str) -> int | None:
         freed = remove(os.path.join(self._blobs, known_key(key)), self.place)
         if freed is not None:
             with failing(self.place):
                 flush(self._blobs)
-        return freed or 0
+        return freed
 
     def blobs(self) -> Iterator[Blob]:
         for name in names(self._blobs):

@@ -44,6 +44,7 @@ class Left(NamedTuple):
 def scrub(catalog: Catalog, delay: int, stop: Event | None = None) -> Scrubbed:
     """See `Catalog.scrub`. `stop`: ends it between two images."""
     catalog.access.require("scrub_catalog", catalog.who)
+    catalog.own_store(mark=False)
     with acquire(catalog.database, LEASE) as lease:
         damaged: list[Damaged] = []
         with catalog.database.read() as connection:
@@ -84,9 +85,9 @@ def would_repair(catalog: Catalog) -> Repaired:
     catalog.own_store(mark=False)
     found = left(catalog)
     freed = sum(catalog.store.left(key) for key in found.claims) + sum(blob.size for blob in found.orphans)
-    freed += sum(catalog.store.size(key) or 0 for _, key in found.deleted)
-    blobs, instances = len(found.deleted) + len(found.orphans), instance_upkeep.left(catalog)
-    freed += instances.size
+    there = [size for _, key in found.deleted if (size := catalog.store.size(key)) is not None]
+    blobs, instances = len(there) + len(found.orphans), instance_upkeep.left(catalog)
+    freed += sum(there) + instances.size
     return Repaired(len(found.uploads), blobs, freed, _missing(catalog), instances=len(instances.ids))
 
 
@@ -182,8 +183,8 @@ def _remove(
             break
         lease.renew()
         try:
-            freed += catalog.remove_data(identifier, blob)
-            count += 1
+            if (size := catalog.remove_data(identifier, blob)) is not None:
+                freed, count = freed + size, count + 1
         except ImgtoolError as error:
             failed.append(f"image {identifier}: {error}")
     return count, freed, tuple(failed)
@@ -212,8 +213,8 @@ def _remove_orphans(catalog: Catalog, lease: Lease) -> tuple[int, int, tuple[str
     for blob in _orphans(catalog):
         lease.renew()
         try:
-            freed += catalog.store.delete(blob.key)
-            count += 1
+            if (size := catalog.store.delete(blob.key)) is not None:
+                freed, count = freed + size, count + 1
         except ImgtoolError as error:
             failed.append(str(error))
     return count, freed, tuple(failed)

@@ -298,7 +298,7 @@ def test_a_store_that_becomes_read_only(tmp_path: Path) -> None:
             queued = catalog.reserve(New("queued", "ops"))
             plain = catalog.remove_data
 
-            def once(identifier: str, blob: str) -> int:
+            def once(identifier: str, blob: str) -> int | None:
                 freed = plain(identifier, blob)
                 remount("ro")
                 return freed
