@@ -115,6 +115,31 @@ def test_references_are_followed_by_permission(pair: Path) -> None:
     assert call("read", "--follow=elsewhere", "--length", "1", "child.qcow2", cwd=pair).returncode == 3
 
 
+@pytest.mark.parametrize("follow", ["--follow=", "--follow-in="])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("read", "--length", "1", "child.qcow2"),
+        ("map", "child.qcow2"),
+        ("compare", "child.qcow2", "two.raw"),
+        ("check", "child.qcow2"),
+        ("validate", "one.raw"),
+        ("checksum", "one.raw"),
+        ("checksum", "--content", "child.qcow2"),
+        ("convert", "child.qcow2", "--to", "raw", "-o", "new"),
+        ("convert", "child.qcow2", "one.raw", "--to", "vdi", "--out-dir", "new"),
+        ("measure", "child.qcow2", "--to", "raw"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_folder_is_not_the_current_one(words: tuple[str, ...], follow: str, pair: Path) -> None:
+    """As of a variable that is not set: status 2, and nothing is followed or written."""
+    done = call(*words, follow, cwd=pair)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the folder to follow references in is empty" in done.stderr
+    assert not (pair / "new").exists()
+
+
 def test_compare_lists_every_difference(pair: Path) -> None:
     """0 and the size where a guest sees the same, 1 and the ranges where not; sizes count unless ignored."""
     same = call("compare", "one.raw", "one.qcow2", cwd=pair)

@@ -43,7 +43,7 @@ def command(
     digest that it states of its members, and their own tables. Never repairs."""
     if fail_on not in ("error", "warning"):
         raise UsageError(f"--fail-on is error or warning, not {fail_on!r}")
-    result = check(path, follow=follow_in or follow, device=device)
+    result = check(path, follow=follow_in if follow_in is not None else follow, device=device)
     if as_json:
         sys.stdout.write(checks.json_line(result))
     elif not quiet:

@@ -72,6 +72,10 @@ def command(
 ) -> None:
     """Print digests of whole files, in one pass for all algorithms; or verify a list of them."""
     names = tuple(name if content and name == "blocks" else algorithm(name) for name in algorithms or ())
+    if follow_in is not None:
+        from imgtool.disks.links import permission
+
+        permission(follow_in, None)  # what is no folder is said of whole files, too, which follow nothing
     if check:
         if paths or files0_from:
             raise UsageError("--check takes the names from its list; give no paths beside it")

@@ -211,6 +211,7 @@ def request_of(
     if request.threads is not None and request.threads < 1:
         raise UsageError(f"threads: {request.threads} is less than 1")
     chosen(request)
+    permission(request.follow, None)  # what is no folder is said before a source is opened
     if isinstance(request.secret_file, str):
         from imgtool.conversion.qemu_given import read_secret
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from imgtool.errors import InputError
+from imgtool.errors import InputError, UsageError
 from imgtool.model.values import Reference
 from imgtool.sources.file import FileSource, open_file
 
@@ -45,12 +45,16 @@ class Permission(NamedTuple):
 
 
 def permission(follow: bool | str | os.PathLike[str], path: str | None) -> Permission:
-    """What `follow` allows: True the image's own folder, a path that folder, False nothing."""
+    """What `follow` allows: True the image's own folder, a path that folder, False nothing. Raises UsageError for an
+    empty path, which is no folder (a variable that was not set, most often), and not the current one."""
     if follow is False:
         return Permission()
     if follow is True:
         return Permission((os.path.realpath(os.path.dirname(path) or "."),)) if path is not None else Permission()
-    return Permission((os.path.realpath(os.fspath(follow)),))
+    folder = os.fspath(follow)
+    if not folder:
+        raise UsageError("the folder to follow references in is empty; name one (. is the current one)")
+    return Permission((os.path.realpath(folder),))
 
 
 def identity(source: FileSource) -> tuple[int, int]:

@@ -48,12 +48,13 @@ def open_disk(
     may be opened: True for those in the image's own folder, a path for those below that folder.
 
     Raises InputError where the image cannot be read, UnsupportedError where its disk cannot (encrypted, no disk in
-    it), DiskError where its structure does not hold, RefusedLinkError where a reference leads too far.
+    it), DiskError where its structure does not hold, RefusedLinkError where a reference leads too far, UsageError for
+    an empty folder to follow in.
     """
     if isinstance(path_or_fileobj, (str, os.PathLike)):
         path = os.fsdecode(path_or_fileobj)
-        source: Source = open_file(path, device)
         allowed = permission(follow, path)
+        source: Source = open_file(path, device)
     else:
         from imgtool.sources.fileobj import FileObjectSource
 

@@ -103,6 +103,10 @@ class _Look:
         self._path = os.fsdecode(given) if isinstance(given, (str, os.PathLike)) else None
         self._policy = policy
         self._follow = follow
+        if follow is not False:
+            from imgtool.disks.links import permission
+
+            permission(follow, self._path)  # what is no folder is said of whatever is looked at
         self._deep = deep
         self._limits = limits
 

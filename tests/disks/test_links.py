@@ -12,7 +12,8 @@ import pytest
 import imgtool
 from imgtool.disks.links import RefusedLinkError
 from imgtool.disks.open import open_disk
-from imgtool.errors import InputError, NotFoundError, NotRegularError
+from imgtool.errors import InputError, NotFoundError, NotRegularError, UsageError
+from imgtool.inspection.deep import check
 from imgtool.limits import DEFAULT
 from imgtool.sources.disk import DiskError, NotFollowedError
 from tests.kit import need, qemu_create, run
@@ -78,6 +79,18 @@ def test_followed_in_its_own_folder(room: Path) -> None:
     raw(room / "inner" / "base.raw", b"inner " * 1000)
     assert head(overlay(room / "deep.qcow2", "inner/base.raw", "raw")) == b"inner " * 1000
     assert head(overlay(room / "around.qcow2", "inner/../base.raw", "raw")) == WORDS
+
+
+def test_an_empty_folder_is_refused(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no folder, and not the current one, whatever the image refers to."""
+    monkeypatch.chdir(room)
+    path = overlay(room / "top.qcow2", "base.raw", "raw")
+    for call in (imgtool.open_disk, imgtool.validate, check):
+        for image in (path, room / "base.raw"):
+            with pytest.raises(UsageError, match="the folder to follow references in is empty"):
+                call(image, follow="")
+    with pytest.raises(UsageError, match="the folder to follow references in is empty"):
+        imgtool.convert(path, room / "new", "raw", follow="")
 
 
 def test_names_are_relative_to_the_image_that_has_them(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
