@@ -13,7 +13,7 @@ from imgtool.conversion.clock import output_time
 from imgtool.conversion.plan import Plan
 from imgtool.disks.digest import BlockTree, content_tree
 from imgtool.disks.open import disk_of
-from imgtool.errors import ContentError
+from imgtool.errors import ContentError, OutputError
 from imgtool.formats import RAW
 from imgtool.ingest.pump import Progress
 from imgtool.limits import Limits
@@ -71,11 +71,15 @@ def make(
 
 
 def _between(output: FileOutput | DeviceOutput) -> FileOutput:
-    """A raw file on the way to the output, beside it (never beside a device); it gets no name."""
+    """A raw file on the way to the output, beside it (never beside a device); it gets no name. Raises OutputError."""
     if isinstance(output, DeviceOutput):
         import tempfile
 
-        return FileOutput(os.path.join(tempfile.gettempdir(), os.path.basename(output.name)), force=True)
+        try:
+            folder = tempfile.gettempdir()
+        except FileNotFoundError as error:
+            raise OutputError(f"{output.name}: no folder for a temporary file is writable; set TMPDIR") from error
+        return FileOutput(os.path.join(folder, os.path.basename(output.name)), force=True)
     return FileOutput(output.name, force=True)
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -309,6 +310,17 @@ def test_a_device_that_is_too_small(engine: str, device: str, folder: Path) -> N
         file.truncate(2 * MIB + 1)
     with pytest.raises(OutputError, match="the device has 2097152 bytes, 2097153 are needed"):
         imgtool.convert(folder / "large.raw", device, "raw", engine=engine, force=True)
+    assert (folder / "behind").read_bytes() == b"\xa5" * 2 * MIB
+
+
+def test_no_folder_for_what_lies_between(device: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A qcow2 is read for qemu-img into a temporary file, which is never beside a device: where there is no folder
+    for it, that is said, and the device is as it was."""
+    imgtool.convert(folder / "d.raw", folder / "d.qcow2", "qcow2")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(folder / "nowhere")])
+    with pytest.raises(OutputError, match=f"^{device}: no folder for a temporary file is writable; set TMPDIR$"):
+        imgtool.convert(folder / "d.qcow2", device, "qcow2", engine="qemu-img", force=True)
     assert (folder / "behind").read_bytes() == b"\xa5" * 2 * MIB
 
 
