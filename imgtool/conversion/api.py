@@ -97,10 +97,10 @@ def convert(
     `options`: the target's creation options as they are typed; `compress` ("zlib", "zstd") and `level` are the usual
     two of a qcow2. `engine`: "native", "qemu-img", or "auto", which is native where that writes the format. `verify`:
     "content" reads the target back and compares the guest's bytes, "none" does not. `align`: bytes, or a size; the
-    disk grows to a multiple. `force`: an existing target is replaced when the new one is whole. `format`,
-    `snapshot`, `member`, `follow`, `device` are as for `open_disk`. `policy`: what the source must satisfy;
-    `if_unsafe`: "reject", "allow", or codes of findings that do not stop it. `secret_file`: holds the passphrase of a
-    luks target.
+    disk grows to a multiple. `force`: an existing target is replaced when the new one is whole, which gets its
+    permissions; a symbolic link is replaced itself. `format`, `snapshot`, `member`, `follow`, `device` are as for
+    `open_disk`. `policy`: what the source must satisfy; `if_unsafe`: "reject", "allow", or codes of findings that do
+    not stop it. `secret_file`: holds the passphrase of a luks target.
 
     The target has its name only when it is whole, flushed and verified. Raises RejectedError, InputError,
     UnsupportedError, ToolError, OutputError (ExistsError, ContentError), UsageError; then nothing is left of it.
