@@ -36,7 +36,7 @@ def kept(told: str) -> Kept:
         return Kept(
             path, bool(value["accepted"]), bool(value["incomplete"]), tuple(value["not_run"]), policy, findings
         )
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"the kept report cannot be read: {error}") from error
 
 

@@ -187,6 +187,15 @@ def test_a_verdict_that_is_none(folder: Path) -> None:
     assert [path.name for path in (folder / "copy" / "blobs").iterdir()] == [OTHER]
 
 
+@pytest.mark.parametrize("verdict", ["'xx'", "x'ff00'", "'[1]'", "'{}'", "'1'"])
+@pytest.mark.parametrize("more", ["", " --json"])
+def test_a_report_that_is_none(folder: Path, verdict: str, more: str) -> None:
+    """It is told as that, and nothing of it is printed."""
+    damage(folder, f"UPDATE image_reports SET verdict = {verdict}")
+    done = run(f"image show a --report{more}")
+    assert (done.exit_code, done.stdout, "the kept report cannot be read: " in done.stderr) == (3, "", True)
+
+
 def test_one_that_waits_does_not_stop_the_scrubber(folder: Path) -> None:
     """Others are deleted; it is told, and its data stays."""
     with Catalog.open(identity="root:ops:admin", config=Config(location=str(folder / "catalog"))) as it:

@@ -48,10 +48,11 @@ def command(
 def _report(kept: str | None, image: str, as_json: bool) -> str:
     if kept is None:
         raise NotFoundError(f"image {image!r} has no report: no data came yet")
+    from imgtool.render import verdicts
+
+    verdict = verdicts.kept(kept)
     if as_json:
         import json
 
         return json.dumps(json.loads(kept)) + "\n"
-    from imgtool.render import verdicts
-
-    return verdicts.text(verdicts.kept(kept), colour=colour_wanted())
+    return verdicts.text(verdict, colour=colour_wanted())
