@@ -138,6 +138,8 @@ def _outside(catalog: Catalog, target: str) -> None:
         real = os.path.realpath(target)
     except ValueError as error:
         raise OutputError(f"{target!r}: {error}") from error
+    except OSError as error:  # the current folder is gone
+        raise OutputError(f"{target}: {error.strerror}") from error
     for place in (catalog.store.place, catalog.database.folder):
         if place is not None and real.startswith(os.path.join(os.path.realpath(place), "")):
             raise OutputError(f"{target}: is in the catalog's own folder; name a file elsewhere")

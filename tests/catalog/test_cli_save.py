@@ -426,6 +426,17 @@ def _not_permitted(*_: object) -> None:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
+def test_a_folder_that_is_gone(catalog: Catalog, tmp_path: Path) -> None:
+    """A name that starts from it leads nowhere, which is told."""
+    identifier, _ = large(catalog, tmp_path)
+    (tmp_path / "gone").mkdir()
+    with chdir(tmp_path):
+        os.chdir("gone")
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(OutputError, match="out: No such file or directory"):
+            catalog.save(identifier, "out")
+
+
 def test_a_name_that_is_no_path(catalog: Catalog, tmp_path: Path) -> None:
     """Is told."""
     identifier, _ = large(catalog, tmp_path)
