@@ -11,6 +11,7 @@ from imgtool.catalog import images, moves
 from imgtool.catalog.images import Kept, New
 from imgtool.catalog.intake import Asked, take_in
 from imgtool.catalog.moves import Stored
+from imgtool.catalog.status import refusal
 from imgtool.catalog.store import Import, Upload, blob_key
 from imgtool.catalog.tables import MOST
 from imgtool.errors import (
@@ -95,7 +96,7 @@ def take_over(
 def register(catalog: Catalog, new: New, path: str, quarantine: str | None, progress: Progress | None) -> ImageRecord:
     """Move a file that the catalog made itself into a new image. `quarantine`: as `take_over`. Raises as
     `Catalog.create`."""
-    asked = _asked(catalog, path, "move", None, (), ())._replace(quarantine=quarantine, sized=False)
+    asked = _asked(catalog, path, "move", None, (), (), own=True)._replace(quarantine=quarantine, sized=False)
     return _upload(catalog, catalog.reserve(new, size=_size_of(path)).id, path, asked, progress, None)
 
 
@@ -106,8 +107,11 @@ def _asked(
     policy: str | os.PathLike[str] | Policy | None,
     expect: Iterable[str],
     checksums: Iterable[str],
+    *,
+    own: bool = False,
 ) -> Asked:
-    """How bytes are to be taken in; what is wrong with that is told before anything is begun.
+    """How bytes are to be taken in; what is wrong with that is told before anything is begun. `own`: the catalog's
+    own files may be moved, too.
 
     Raises UsageError, InputError for a file that cannot be read, RefusedError for a store of another catalog.
     """
@@ -115,7 +119,7 @@ def _asked(
         raise UsageError(f"an image is imported by copy, move or link, not by {how!r}")
     if isinstance(given, (str, os.PathLike)):
         open_input(given).close()
-        if how == "move" and _own(catalog, os.fsdecode(given)):
+        if how == "move" and not own and _own(catalog, os.fsdecode(given)):
             raise UsageError(f"{os.fsdecode(given)}: is the catalog's own, and cannot be moved; it can be copied")
     elif how != "copy":
         raise UsageError(f"a stream cannot be imported by {how}: a path is needed")
@@ -141,7 +145,7 @@ def _upload(
     path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
     before = _identity(path) if path is not None else None
     verdict: Verdict | None = None
-    with catalog.store.begin(key) as claim:
+    with _claimed(catalog, kept, key) as claim:
         begun, room = _begin(catalog, kept, _size_of(given))
         asked = asked._replace(claims=_claims(begun.record, asked), room=room)
         try:
@@ -154,7 +158,22 @@ def _upload(
             raise
     if path is not None:
         _moved(path, before)
+        if claim.linked and not catalog.store.linked(key):
+            with catalog.database.write() as connection:
+                moves.unlinked(connection, record.id, key)
     return record
+
+
+def _claimed(catalog: Catalog, kept: Kept, key: str) -> Upload:
+    """The claim of an upload. Raises RefusedError; by the image's status where another one came first and is done."""
+    try:
+        return catalog.store.begin(key)
+    except RefusedError:
+        with catalog.database.read() as connection:
+            record = images.get(connection, kept.record.id).record
+        if record.status in ("queued", "saving", "killed"):
+            raise
+        raise refusal("upload", record.id, record.status) from None
 
 
 def _size_of(given: Input | Source) -> int:
@@ -178,6 +197,7 @@ def _begin(catalog: Catalog, kept: Kept, size: int) -> tuple[Kept, int | None]:
         room = catalog.room_left(connection, record.owner)
         if record.status == "killed":
             moves.requeue(connection, record.id, who)
+        images.drop_verdict(connection, record.id)
         return moves.begin_upload(connection, record.id, kept.attempt + 1, who), room
 
 
@@ -211,9 +231,10 @@ def _failed(catalog: Catalog, begun: Kept, key: str, error: BaseException, verdi
 
 
 def _own(catalog: Catalog, path: str) -> bool:
-    """True for a file of the catalog itself: its database, or data of the store's. (Disks of instances are moved.)"""
+    """True for a file of the catalog itself: its database, data of the store's, or disks of instances."""
     place = catalog.store.place
-    folders = (place, os.path.join(place, "blobs"), os.path.join(place, "uploads"), catalog.database.folder)
+    inside = (os.path.join(place, name) for name in ("blobs", "uploads", "instances"))
+    folders = (place, *inside, catalog.database.folder)
     return os.path.dirname(os.path.realpath(path)) in {os.path.realpath(one) for one in folders if one is not None}
 
 

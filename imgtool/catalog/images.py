@@ -297,8 +297,16 @@ def keep_verdict(connection: Connection, identifier: str, verdict: str) -> None:
         connection.execute(file.on_conflict_do_update(index_elements=[table.c.image_id], set_=said))
 
 
+def drop_verdict(connection: Connection, identifier: str) -> None:
+    """Forget what validation said of data that an image has no more."""
+    from sqlalchemy import delete
+
+    table = tables().reports
+    connection.execute(delete(table).where(table.c.image_id == identifier))
+
+
 def verdict_of(connection: Connection, identifier: str) -> str | None:
-    """The verdict that is kept with an image, as JSON; None where it never had data."""
+    """The verdict on the data of an image's last upload, as JSON; None where that came to none."""
     from sqlalchemy import select
 
     table = tables().reports

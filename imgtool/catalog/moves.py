@@ -40,7 +40,7 @@ _NO_DATA: dict[str, object] = {
 class Stored(NamedTuple):
     """Data that is in the store, whole: its key, bytes, what a guest would see (bytes), and hex digests.
 
-    `linked`: the bytes are those of a file that others can write.
+    `linked`: the bytes are those of a file that others can write, be it that a moved one has its first name still.
     """
 
     blob: str
@@ -103,6 +103,15 @@ def restore(connection: Connection, identifier: str, who: str, why: str = "resto
 def scrub(connection: Connection, identifier: str, who: str, why: str = "grace period over") -> Kept:
     """pending_delete → deleted. The answer's `blob` is data to remove. Raises RefusedError."""
     return _move(connection, identifier, "scrub", who, why)
+
+
+def unlinked(connection: Connection, identifier: str, blob: str) -> None:
+    """Note that nobody else has an image's data any more, where it still has that."""
+    from sqlalchemy import update
+
+    images = tables().images
+    same = (images.c.id == identifier, images.c.blob == blob)
+    connection.execute(update(images).where(*same).values(linked=False))
 
 
 def data_removed(connection: Connection, identifier: str, blob: str) -> bool:

@@ -78,7 +78,7 @@ class Upload(ABC):
         """Take a whole file without reading it, where the store can: `path` opened as `fd`. False where it cannot.
 
         copy: share its blocks. move: give it a second name, the first is the caller's to remove. link: share the
-        file itself, which others may change. Raises OutputError.
+        file itself. Of both `linked` is true then: who has the first name can change it. Raises OutputError.
         """
 
     @abstractmethod
@@ -126,6 +126,10 @@ class BlobStore(ABC):
     @abstractmethod
     def size(self, key: str) -> int | None:
         """Bytes of a blob; None where there is none. Raises InputError."""
+
+    @abstractmethod
+    def linked(self, key: str) -> bool:
+        """True where a blob's bytes have another name, through which others may change them. Raises InputError."""
 
     @abstractmethod
     def path(self, key: str) -> str | None:
@@ -254,6 +258,10 @@ class LocalStore(BlobStore):
         found = _looked_at(os.path.join(self._blobs, known_key(key)), self.place)
         return None if found is None else found.st_size
 
+    def linked(self, key: str) -> bool:
+        found = _looked_at(os.path.join(self._blobs, known_key(key)), self.place)
+        return found is not None and found.st_nlink > 1
+
     def path(self, key: str) -> str | None:
         return os.path.join(self._blobs, known_key(key))
 
@@ -357,7 +365,7 @@ class _LocalUpload(Upload):
         os.close(self._fd)
         self._fd = named
         self._own = False
-        self.linked = how == "link"
+        self.linked = True
         return True
 
     def source(self) -> Source:

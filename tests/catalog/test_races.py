@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from imgtool.catalog import images
+from imgtool.catalog import data, images
 from imgtool.catalog.images import Changes, New
 from imgtool.catalog.service import Catalog
-from imgtool.catalog.store import LocalStore
+from imgtool.catalog.store import LocalStore, blob_key
 from imgtool.config.config import Config
 from imgtool.errors import OutputError, RefusedError, RejectedError, UsageError
 from tests.catalog.test_upkeep import sound
@@ -173,6 +175,61 @@ def test_a_file_that_changes_while_it_is_moved(catalog: Catalog, image: Path) ->
     assert catalog.verify("web")
 
 
+def linked(catalog: Catalog, called: str) -> bool:
+    """What the record says of who can write an image's data."""
+    with catalog.database.read() as connection:
+        return images.get(connection, catalog.show(called).id).linked
+
+
+def test_a_file_that_cannot_be_removed_once_it_is_moved(
+    catalog: Catalog, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is told, and what is written through the name that it keeps is found; of one that went nothing is said."""
+    catalog.create(New("gone", "ops"), shutil.copy(image, image.with_name("gone.img")), how="move")
+    unlink = os.unlink
+
+    def kept(path: Any, **more: Any) -> None:
+        if path == str(image):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        unlink(path, **more)
+
+    monkeypatch.setattr(os, "unlink", kept)
+    with pytest.raises(OutputError, match="the image has it now, and it could not be removed"):
+        catalog.create(New("web", "ops"), image, how="move")
+    assert (linked(catalog, "gone"), linked(catalog, "web")) == (False, True)
+    image.write_bytes(GOOD[:-1] + b"x")
+    assert [one.code for one in catalog.verify("web").findings] == ["CAT303"]
+
+
+def test_a_process_that_ends_before_a_moved_file_is_removed(
+    catalog: Catalog, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image is there, and known to have another name."""
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "_moved", ended)
+    with pytest.raises(KeyboardInterrupt):
+        catalog.create(New("web", "ops"), image, how="move")
+    assert (catalog.show("web").status, linked(catalog, "web"), image.exists()) == ("active", True, True)
+
+
+def test_an_upload_that_comes_second(catalog: Catalog, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told what became of the image since it was looked at."""
+
+    def late(identifier: str, attempt: int) -> str:
+        monkeypatch.undo()
+        catalog.upload(identifier, image, how="copy")
+        return blob_key(identifier, attempt)
+
+    record = catalog.reserve(New("web", "ops"))
+    monkeypatch.setattr(data, "blob_key", late)
+    with pytest.raises(RefusedError, match=f"image {record.id} is active: only a queued image takes data"):
+        catalog.upload("web", image, how="copy")
+    assert catalog.verify("web")
+
+
 @pytest.mark.parametrize("how", ["link", "symlink"])
 def test_a_file_with_other_names_is_copied(catalog: Catalog, image: Path, how: str) -> None:
     """Moved, it would be changed through them; what goes is the name that was given."""
@@ -256,13 +313,17 @@ def test_deactivated_and_deleted_while_it_comes(catalog: Catalog) -> None:
 
 
 def test_the_catalogs_own_files_are_not_moved(tmp_path: Path, image: Path) -> None:
-    """Data of another image, or the database: by any path. Copied, they are images as others."""
+    """Data of another image, the database, a disk of an instance: by any path. Copied, they are images as others."""
     with Catalog.open(tmp_path / "catalog", identity="root:ops:admin", create=True, config=Config()) as catalog:
         record = catalog.create(New("web", "ops"), image)
         blob = tmp_path / "catalog" / "blobs" / f"{record.id}.1"
         (tmp_path / "link").symlink_to(blob)
-        for path in (blob, tmp_path / "link", tmp_path / "catalog" / "catalog.db"):
+        disk = tmp_path / "catalog" / "instances" / f"{record.id}.swap.raw"
+        disk.parent.mkdir()
+        disk.write_bytes(GOOD)
+        for path in (blob, tmp_path / "link", tmp_path / "catalog" / "catalog.db", disk):
             with pytest.raises(UsageError, match="is the catalog's own, and cannot be moved"):
                 catalog.create(New("other", "ops"), path, how="move")
         assert catalog.create(New("copy", "ops"), blob).status == "active"
+        disk.unlink()
         assert sound(catalog) == {"active": 2}

@@ -128,6 +128,17 @@ def test_what_is_refused_is_killed(as_: As, tmp_path: Path) -> None:
     assert store_of(tmp_path) == [f"{ID}.2"]
 
 
+def test_a_report_is_of_the_last_upload(as_: As, tmp_path: Path) -> None:
+    """Of one that came to no verdict there is none, whatever was said of what came before."""
+    path = image(tmp_path)
+    with pytest.raises(RejectedError):
+        as_().create(New("web", "ops", disk_format="raw"), path)
+    assert '"accepted":false' in (as_().report("web") or "")
+    with pytest.raises(RefusedError, match="an image may have 100 B here"):
+        as_(image_size=100).upload("web", path)
+    assert as_().report("web") is None
+
+
 def test_claims_must_hold(as_: As, tmp_path: Path) -> None:
     """Formats, digests, the least disk."""
     path, catalog = image(tmp_path), as_()

@@ -170,18 +170,23 @@ def test_what_a_killed_process_leaves(store: LocalStore) -> None:
 
 @pytest.mark.parametrize("how", ["move", "link"])
 def test_taking_a_file_itself(store: LocalStore, tmp_path: Path, how: str) -> None:
-    """Nothing is read or written: the blob is the same file. A link says so."""
+    """Nothing is read or written: the blob is the same file, and that it has two names is said, while it has."""
     given = tmp_path / "given.img"
     given.write_bytes(b"content")
     given.chmod(0o640)
     with open(given, "rb") as file, store.begin(KEY) as upload:
         assert upload.take(str(given), file.fileno(), how)  # type: ignore[arg-type] # it is one of the ways
-        assert (upload.size, upload.linked) == (7, how == "link")
+        assert (upload.size, upload.linked) == (7, True)
         with upload.source() as source:
             assert source.read_at(0, 7) == b"content"
         upload.commit()
     assert os.path.samefile(given, store.path(KEY) or "")
     assert stat.S_IMODE(given.stat().st_mode) == 0o640
+    assert store.linked(KEY)
+    given.rename(tmp_path / "elsewhere")
+    assert store.linked(KEY)
+    (tmp_path / "elsewhere").unlink()
+    assert not store.linked(KEY)
     assert left(store) == [f"blobs/{KEY}"]
 
 
