@@ -77,6 +77,14 @@ class Kept(NamedTuple):
     instances: int = 0
 
 
+def check(new: New, quotas: Quotas = QUOTAS) -> None:
+    """What is wrong with what is said of an image. Raises UsageError, RefusedError as `create` does, but for ids that
+    are taken."""
+    _fields(new, quotas)
+    if new.id is not None:
+        records.image_id(new.id)
+
+
 def create(connection: Connection, new: New, who: str, why: str = "created", quotas: Quotas = QUOTAS) -> Kept:
     """Reserve an id: a queued image without data. Raises UsageError, RefusedError for an id that is taken."""
     from uuid import uuid4

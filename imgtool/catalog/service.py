@@ -111,10 +111,9 @@ class Catalog(Ground):
     # what changes
 
     def reserve(self, new: New, *, size: int = 0) -> ImageRecord:
-        """A queued image, without data. `size`: bytes that must have room, too.
-
-        Raises UsageError, RefusedError for access and quotas."""
+        """A queued image, without data, where `size` bytes have room. Raises UsageError, RefusedError."""
         self.may_have(new.owner, records.visibility(new.visibility), "add_image")
+        images.check(new, self.quotas)
         with self.database.write() as connection:
             self.room_for(connection, new.owner, images=1, size=size)
             return images.create(connection, new, str(self.who), quotas=self.quotas).record

@@ -32,10 +32,11 @@ def kept(told: str) -> Kept:
     try:
         value: dict[str, Any] = json.loads(told)
         findings = tuple(Finding(*(one[name] for name in Finding._fields)) for one in value["findings"])
-        path, policy = str(value["path"]), str(value["policy"])
-        return Kept(
-            path, bool(value["accepted"]), bool(value["incomplete"]), tuple(value["not_run"]), policy, findings
-        )
+        path, policy, not_run = str(value["path"]), str(value["policy"]), tuple(value["not_run"])
+        words = (*not_run, *(word for one in findings for word in (one.code, one.name, one.severity, one.message)))
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("a finding that is no text")
+        return Kept(path, bool(value["accepted"]), bool(value["incomplete"]), not_run, policy, findings)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"the kept report cannot be read: {error}") from error
 

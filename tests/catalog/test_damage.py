@@ -189,7 +189,9 @@ def test_a_verdict_that_is_none(folder: Path) -> None:
     assert [path.name for path in (folder / "copy" / "blobs").iterdir()] == [OTHER]
 
 
-@pytest.mark.parametrize("verdict", ["'xx'", "x'ff00'", "'[1]'", "'{}'", "'1'"])
+@pytest.mark.parametrize(
+    "verdict", ["'xx'", "x'ff00'", "'[1]'", "'{}'", "'1'", "json_set(verdict, '$.not_run', json_array(5))"]
+)
 @pytest.mark.parametrize("more", ["", " --json"])
 def test_a_report_that_is_none(folder: Path, verdict: str, more: str) -> None:
     """It is told as that, and nothing of it is printed."""

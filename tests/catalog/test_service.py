@@ -254,6 +254,9 @@ def test_quotas_and_ceilings(as_: As, tmp_path: Path) -> None:
     assert store_of(tmp_path) == []
     with pytest.raises(RefusedError, match="the catalog has 2 images, and may have 2"):
         as_(total_images=2).create(New("c", "ops"))
+    for wrong in (New("c", "ops", id="../../x"), New("c", "ops", min_disk=-1), New("c", "ops", tags=("",))):
+        with pytest.raises(UsageError):
+            as_(total_images=2).create(wrong)
     with pytest.raises(RejectedError):
         as_(disk_formats=("raw",)).create(New("d", "ops"), path)
 
