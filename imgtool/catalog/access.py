@@ -100,7 +100,7 @@ DEFAULTS: tuple[Default, ...] = (
     Default("add_member", _WRITES, "image member add"),
     Default("modify_member", f"{_ADMIN} or (role:member and project_id:%(member_id)s)", "image member set"),
     Default("delete_member", _WRITES, "image member remove"),
-    Default("get_catalog", _ANYBODY, "catalog info"),
+    Default("get_catalog", _ANYBODY, "catalog info, catalog init"),
     Default("scrub_catalog", _ADMIN, "catalog scrub"),
     Default("verify_catalog", _ADMIN, "catalog verify --all"),
     Default("repair_catalog", _ADMIN, "catalog repair"),

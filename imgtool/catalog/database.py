@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +148,8 @@ def open_database(place: str | os.PathLike[str], *, create: bool = False) -> Dat
     from imgtool.catalog.migrate import bring_up
 
     text = os.fsdecode(place)
+    if "\0" in text:
+        raise UsageError(f"{text!r}: is no path: it has a null byte")
     database = _server(text) if "://" in text else _file(text, create)
     try:
         bring_up(database, create=create)
@@ -155,6 +157,18 @@ def open_database(place: str | os.PathLike[str], *, create: bool = False) -> Dat
         database.close()
         raise
     return database
+
+
+def find_or_make(place: str, may_make: Callable[[], None] | None) -> Database:
+    """The catalog of a place. Where there is none one is made, unless `may_make` raises, or is None. Raises as
+    `open_database`."""
+    try:
+        return open_database(place)
+    except NotFoundError:
+        if may_make is None:
+            raise
+        may_make()
+        return open_database(place, create=True)
 
 
 def now(connection: Connection) -> int:

@@ -14,6 +14,7 @@ from imgtool.catalog import listing
 from imgtool.catalog.damage import Damaged, unreadable
 from imgtool.catalog.listing import Filters, Sort
 from imgtool.catalog.records import is_id
+from imgtool.catalog.saving import outside
 from imgtool.catalog.status import LISTED
 from imgtool.errors import DamagedError, InputError, OutputError, RefusedError, UsageError
 from imgtool.model.export import Exported, Transfer
@@ -44,6 +45,7 @@ def export(
     catalog.access.require("export_catalog", catalog.who)
     if not target or "\0" in target:
         raise UsageError("name the folder that is to be made")
+    outside(catalog, target)
     chosen = tuple(dict.fromkeys(called or _every(catalog)))
     with FolderOutput(target) as folder:
         try:

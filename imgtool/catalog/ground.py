@@ -68,6 +68,13 @@ class Ground:
         with self.database.read() as connection:
             return listing.blobs(connection)
 
+    def own_data(self, called: str) -> None:
+        """See the same where an image has data that is to be deleted at once. Raises as `named`, `own_store`."""
+        with self.database.read() as connection:
+            kept = self.named(connection, called, "delete_image")
+        if kept.blob is not None:
+            self.own_store(mark=False)
+
     @property
     def is_admin(self) -> bool:
         """True where an administrator acts."""

@@ -47,6 +47,16 @@ def identity(user: str, project: str, roles: tuple[str, ...]) -> Identity:
     return Identity(_part("the user", user), _part("the project", project), tuple(dict.fromkeys(implied)))
 
 
+def owner_of(place: str) -> int | None:
+    """Who owns a store (uid); None where it is made now. Raises UsageError for what is no path."""
+    try:
+        return os.stat(place).st_uid
+    except OSError:
+        return None
+    except ValueError as error:
+        raise UsageError(f"{place!r}: is no path: {error}") from None
+
+
 def parse_identity(text: str) -> Identity:
     """The identity that "user:project:role,role" says. Raises UsageError with what is missing."""
     parts = text.split(":")

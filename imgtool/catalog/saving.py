@@ -48,7 +48,7 @@ def save(
     """See `Catalog.save`."""
     kept, source = opened(catalog, called)
     with source:
-        _outside(catalog, target)
+        outside(catalog, target)
         if watch is not None:
             watch(source.size)
         if resume:
@@ -109,7 +109,7 @@ def save_as(
 
     kept, source = opened(catalog, called)
     with source:
-        _outside(catalog, target)
+        outside(catalog, target)
         path = catalog.store.path(str(kept.blob))
         if path is None:
             raise UnsupportedError(f"image {kept.record.id}: its store has no files, which is what conversions read")
@@ -132,7 +132,7 @@ def _format(record: ImageRecord) -> str | None:
     return "raw" if record.disk_format == "ami" else record.disk_format
 
 
-def _outside(catalog: Catalog, target: str) -> None:
+def outside(catalog: Catalog, target: str) -> None:
     """Raises OutputError for a target that lies in the catalog itself."""
     try:
         real = os.path.realpath(target)
@@ -142,7 +142,7 @@ def _outside(catalog: Catalog, target: str) -> None:
         raise OutputError(f"{target}: {error.strerror}") from error
     for place in (catalog.store.place, catalog.database.folder):
         if place is not None and real.startswith(os.path.join(os.path.realpath(place), "")):
-            raise OutputError(f"{target}: is in the catalog's own folder; name a file elsewhere")
+            raise OutputError(f"{target}: is in the catalog's own folder; name a place elsewhere")
 
 
 def _names(record: ImageRecord) -> tuple[str, ...]:

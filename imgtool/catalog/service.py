@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from imgtool.catalog import images, listing, members, moves, records
 from imgtool.catalog.access import load_access
-from imgtool.catalog.database import open_database
+from imgtool.catalog.database import find_or_make
 from imgtool.catalog.ground import Ground
-from imgtool.catalog.identity import Identity, acting, parse_identity
+from imgtool.catalog.identity import Identity, acting, owner_of, parse_identity
 from imgtool.catalog.images import NO_CHANGES, Changes, New
 from imgtool.catalog.listing import DEFAULT_SORT, Filters, Sort
 from imgtool.catalog.store import LocalStore
@@ -59,18 +59,21 @@ class Catalog(Ground):
         """The catalog in a folder or behind a "postgresql://…" URL; without one, where the configuration says.
 
         `identity`: "user:project:role,…", who acts; without it, whom the configuration names, else the user of this
-        machine. `create`: make it where there is none. `config`: what holds, read from the user's file and the
-        environment where it is not given. Raises NotFoundError, InputError, OutputError, UsageError, RefusedError.
+        machine. `create`: make it where there is none; whoever could not look at it then makes none. `config`: what
+        holds, read from the user's file and the environment where it is not given. Raises NotFoundError, InputError,
+        OutputError, UsageError, RefusedError.
         """
         config = load_config() if config is None else config
         where = os.fsdecode(place) if place is not None else config.location or usual_location()
         if where.startswith("postgres") and "://" in where and config.store is None:
             raise UsageError("a catalog on a server needs store.location: the folder of its data")
-        owner = _owner(config.store or where)
+        owner = owner_of(config.store or where)
         who = identity if isinstance(identity, Identity) else parse_identity(identity) if identity else None
         who = who or acting(config.acting, config.where("catalog.as"), owner)
         access = load_access(config.access)
-        return cls(open_database(where, create=create), LocalStore(config.store or where), access, who, config)
+        may = (lambda: access.require("get_catalog", who)) if create else None
+        database = find_or_make(where, may)
+        return cls(database, LocalStore(config.store or where), access, who, config)
 
     # what is there
 
@@ -342,7 +345,7 @@ class Catalog(Ground):
         meters: Meters | None = None,
     ) -> tuple[Transfer, ...]:
         """Bring in what an export has: each image is validated anew, and must have the digests of the manifest. One
-        that fails does not stop the rest. `skip_existing`: those that are here are none, unless an import is at it.
+        that fails does not stop the rest. `skip_existing`: those whose id is here are no failures.
 
         `tell`, `meters`: as for `export`. Raises RefusedError for access, InputError for a folder that is none.
         """
@@ -367,10 +370,7 @@ class Catalog(Ground):
         data is to go and the store is not the catalog's.
         """
         if not self.config.delay:
-            with self.database.read() as connection:
-                there = self.named(connection, called, "delete_image").blob is not None
-            if there:
-                self.own_store(mark=False)
+            self.own_data(called)
         with self.database.write() as connection:
             identifier = self.named(connection, called, "delete_image").record.id
             kept = moves.delete(
@@ -442,11 +442,3 @@ class Catalog(Ground):
         with self.database.write() as connection:
             record = self.named(connection, called, "delete_member", member=project).record
             members.remove_member(connection, record.id, project)
-
-
-def _owner(place: str) -> int | None:
-    """Who owns a store (uid); None where it is made now."""
-    try:
-        return os.stat(place).st_uid
-    except OSError:
-        return None

@@ -81,6 +81,13 @@ def test_init_makes_one_once(folder: Path) -> None:
     assert (told["place"], told["database"], told["images"]) == (f"{folder}/other", "sqlite", {})
 
 
+def test_init_is_for_those_who_may_look_at_it(folder: Path) -> None:
+    """Whoever may not makes none."""
+    done = run("init", "--catalog", "new", "--as", "x:y:foo")
+    assert (done.exit_code, (folder / "new").exists()) == (6, False)
+    assert run("init", "--catalog", "new", "--as", "x:y:reader").exit_code == 0
+
+
 def test_init_on_a_server(place: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on either database."""
     monkeypatch.setenv("IMGTOOL_STORE_LOCATION", str(folder / "store"))

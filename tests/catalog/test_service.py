@@ -41,6 +41,18 @@ GOOD = fixture("qcow2/plain.qcow2")
 BAD = b"QFI\xfb" + bytes(2000)
 
 
+@pytest.mark.parametrize("what", ["location", "store"])
+def test_no_path_has_a_nul(tmp_path: Path, what: str) -> None:
+    """It is the caller's mistake, whether a catalog is to be found or made."""
+    config = Config(location=str(tmp_path / "c"))._replace(**{what: f"{tmp_path}/\0"})
+    for create in (False, True):
+        with pytest.raises(UsageError, match=r"x00': is no path: .*null byte"):
+            Catalog.open(config=config, identity="root:ops:admin", create=create)
+        with pytest.raises(UsageError, match=r"x00': is no path: .*null byte"):
+            Catalog.open(f"{tmp_path}/\0", identity="root:ops:admin", create=create, config=Config())
+    assert not list(tmp_path.iterdir())
+
+
 def image(tmp_path: Path, content: bytes = GOOD, name: str = "disk.img") -> str:
     """A file to import."""
     path = tmp_path / name

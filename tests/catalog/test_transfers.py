@@ -43,6 +43,15 @@ def catalog(first: Catalog) -> Catalog:
     return first
 
 
+@pytest.mark.parametrize("inside", ["one/copy", "one/blobs/copy", "store-one/copy", "store-one/blobs/copy"])
+def test_nothing_is_exported_into_the_catalog_itself(catalog: Catalog, tmp_path: Path, inside: str) -> None:
+    """Neither into its folder nor into its store."""
+    (tmp_path / inside).parent.mkdir(exist_ok=True)
+    with pytest.raises(OutputError, match="is in the catalog's own folder; name a place elsewhere"):
+        catalog.export(str(tmp_path / inside))
+    assert not (tmp_path / inside).exists()
+
+
 def filled(catalog: Catalog, tmp_path: Path) -> None:
     """Images of every kind."""
     disk, raw = tmp_path / "disk.img", tmp_path / "raw.img"
