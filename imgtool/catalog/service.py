@@ -345,7 +345,7 @@ class Catalog(Ground):
         meters: Meters | None = None,
     ) -> tuple[Transfer, ...]:
         """Bring in what an export has: each image is validated anew, and must have the digests of the manifest. One
-        that fails does not stop the rest. `skip_existing`: those whose id is here are no failures.
+        that fails does not stop the rest. `skip_existing`: those that are here are none, unless an import is at it.
 
         `tell`, `meters`: as for `export`. Raises RefusedError for access, InputError for a folder that is none.
         """
