@@ -14,6 +14,7 @@ from imgtool.catalog.moves import Stored
 from imgtool.catalog.status import refusal
 from imgtool.catalog.store import Import, Upload, blob_key
 from imgtool.catalog.tables import MOST
+from imgtool.conversion.deferred import deferred
 from imgtool.errors import (
     ImgtoolError,
     InputError,
@@ -145,10 +146,11 @@ def _upload(
     path = os.fsdecode(given) if asked.how == "move" and isinstance(given, (str, os.PathLike)) else None
     before = _identity(path) if path is not None else None
     verdict: Verdict | None = None
-    with _claimed(catalog, kept, key) as claim:
+    with _claimed(catalog, kept, key) as claim, deferred() as heed:  # a signal waits until what it ends is told
         begun, room = _begin(catalog, kept, _size_of(given))
-        asked = asked._replace(claims=_claims(begun.record, asked), room=room)
         try:
+            heed()
+            asked = asked._replace(claims=_claims(begun.record, asked), room=room)
             if tell is not None:
                 tell(begun.record)
             verdict = take_in(claim, given, asked, progress)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -327,3 +328,23 @@ def test_the_catalogs_own_files_are_not_moved(tmp_path: Path, image: Path) -> No
         assert catalog.create(New("copy", "ops"), blob).status == "active"
         disk.unlink()
         assert sound(catalog) == {"active": 2}
+
+
+def test_a_signal_as_an_upload_begins(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes just after the record says so ends it as any later one does."""
+    begin = data._begin
+
+    def interrupted(*given: Any) -> Any:
+        begun = begin(*given)
+        signal.raise_signal(signal.SIGINT)
+        return begun
+
+    (tmp_path / "disk.img").write_bytes(GOOD)
+    record = catalog.reserve(New("web", "ops"))
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "_begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            catalog.upload(record.id, tmp_path / "disk.img")
+    killed = catalog.show(record.id)
+    assert (killed.status, (killed.reason or "").startswith("broken off")) == ("killed", True)
+    assert catalog.upload(record.id, tmp_path / "disk.img").status == "active"

@@ -69,8 +69,9 @@ def test_who_sees_and_changes_what(as_: As) -> None:
 def test_nobody_stands_behind_anothers_name(as_: As) -> None:
     """What is shared and not accepted, or rejected, is found by its id, and by its name for the answer alone."""
     mallory, carol, admin = as_("mallory:evil:member"), as_("carol:lab:member"), as_()
-    theirs = mallory.reserve(New("debian", "evil"))
+    mallory.reserve(New("debian", "evil"))
     mallory.add_member("debian", "lab")
+    theirs = mallory.show("debian")
     with pytest.raises(NotFoundError):
         carol.show("debian")
     assert carol.show(theirs.id) == theirs
